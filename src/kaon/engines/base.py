@@ -34,7 +34,7 @@ class Manager(Protocol):
     tables: frozenset[str]
 
     def read(self) -> Iterable[Row]:
-        """All rows of these tables that exist now and carry Kaon's mark, with values as desired rows would have them."""
+        """All rows of these tables that exist now and are ours, with the values that desired rows would have."""
 
     def apply(self, operations: Sequence[Operation]) -> list[Failed]:
         """Make these operations happen, in an order of the manager's choosing; never raises for a single row."""
