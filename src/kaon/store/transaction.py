@@ -26,7 +26,7 @@ class Transaction:
 
     def execute(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
-    ) -> sa.CursorResult[Any]:
+    ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Run one statement (or one for each of several parameter sets) inside this transaction."""
         return self.conn.execute(statement, parameters)
 
