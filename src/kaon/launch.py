@@ -17,12 +17,13 @@ VARIABLE = "KAON_LAUNCH_FD"
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """The order to a server or an agent; -1 and "" mean that there is none.
 
-    `folder` is where this process keeps its files: it exists, and belongs to the user that the process runs as. `api_fds`
-    are listening TCP sockets for the API; they belong to the supervisor, so while the server restarts, clients wait in
-    the backlog. `agent_fd` is the listening unix socket on which the server awaits agents, `agent_socket` its path, to
-    which the local agent connects. `run_as` is the user that the server becomes once it has started; "": stay as one
-    is. `bootstrap_password` is what the user admin gets when it is first made; `settings.admin_password`, where set,
-    replaces the password at every start. `parent` is the process id of the supervisor.
+    `folder` is where this process keeps its files: it exists, and belongs to the user that the process runs as.
+    `api_fds` are listening TCP sockets for the API; they belong to the supervisor, so while the server restarts, clients
+    wait in the backlog. `agent_fd` is the listening unix socket on which the server awaits agents, `agent_socket` its
+    path, to which the local agent connects. `run_as` is the user that the server becomes once it has started; "": stay
+    as one is. `bootstrap_password` is what the user admin gets when it is first made; `settings.admin_password`, where
+    set, replaces the password at every start. `parent` is the process id of the supervisor. `lock_fd` keeps the data
+    folder locked for as long as this process lives.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     run_as: str = ""
     bootstrap_password: str = ""
     parent: int = 0
+    lock_fd: int = -1
 
 
 def receive() -> Launch:
@@ -46,11 +48,14 @@ def receive() -> Launch:
         return Launch(settings=load())
     try:
         with open(int(text), "rb") as pipe:  # noqa: PTH123 (a descriptor, not a path)
-            return msgspec.json.decode(pipe.read(), type=Launch)
-    except (OSError, ValueError, msgspec.DecodeError) as error:
-        raise ConfigError(
-            f"{VARIABLE}={text} names no launch order ({error}); start this process by `kaon up`"
-        ) from error
+            launch = msgspec.json.decode(pipe.read(), type=Launch)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{VARIABLE}={text} is no launch order ({error}); start Kaon by `kaon up`") from error
+    # What this process starts in turn must not keep the sockets or the lock after it.
+    for descriptor in (*launch.api_fds, launch.agent_fd, launch.ready_fd, launch.lock_fd):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    return launch
 
 
 def announce_ready(launch: Launch) -> None:
