@@ -103,8 +103,8 @@ def die_with_parent(parent: int) -> None:
 def preload(packages: Iterable[str]) -> None:
     """Import these packages with all their submodules, but for `__main__` ones.
 
-    After a drop the files of Python itself may be out of reach (a virtual environment under a home folder of mode 0700),
-    so that a server imports everything that it will ever need before.
+    After a drop the files of Python itself may be out of reach, such as a virtual environment under a home folder of
+    mode 0700; so a server imports everything that it will ever need before.
     """
     for name in packages:
         package = importlib.import_module(name)
@@ -124,7 +124,7 @@ class LateImports:
     ) -> ModuleSpec | None:
         """Note the name and let the next finder look."""
         self.names.append(name)
-        log.warning("imported after privileges were dropped", extra={"module": name})
+        log.warning("imported after privileges were dropped", extra={"imported": name})
         return None
 
 

@@ -11,7 +11,6 @@ import fcntl
 import os
 import socket
 import struct
-import tempfile
 from pathlib import Path
 
 _CLONE_NEWNS = 0x00020000
@@ -84,21 +83,20 @@ def _own_run_netns() -> None:
 
 
 def _rebuild_run() -> None:
-    with tempfile.TemporaryDirectory(prefix="kaon-run-") as old:
-        _mount("/run", old, "", _MS_BIND | _MS_REC)
-        _mount("tmpfs", "/run", "tmpfs", 0, "mode=0755")
-        for entry in Path(old).iterdir():
-            place = Path("/run") / entry.name
-            if entry.is_symlink():
-                place.symlink_to(entry.readlink())
-                continue
-            if entry.is_dir():
-                place.mkdir()
-            else:
-                place.touch()
-            _mount(str(entry), str(place), "", _MS_BIND | _MS_REC)
-        if _libc.umount2(old.encode(), 2) != 0:  # MNT_DETACH
-            raise RootlessError(f"umount of {old}: {os.strerror(ctypes.get_errno())}")
+    # A descriptor still reaches the old /run after the new one covers it.
+    old = os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _mount("tmpfs", "/run", "tmpfs", 0, "mode=0755")
+    for entry in Path(f"/proc/self/fd/{old}").iterdir():
+        place = Path("/run") / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+            continue
+        if entry.is_dir():
+            place.mkdir()
+        else:
+            place.touch()
+        _mount(str(entry), str(place), "", _MS_BIND | _MS_REC)
+    os.close(old)
 
 
 def _loopback_up() -> None:
