@@ -18,7 +18,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """The order to a server or an agent; -1 and "" mean that there is none.
 
     `folder` is where this process keeps its files: it exists, and belongs to the user that the process runs as.
-    `api_fds` are listening TCP sockets for the API; they belong to the supervisor, so that clients wait while the server
+    `api_fds` are listening TCP sockets for the API; they belong to the supervisor, so clients wait while it
     restarts. `agent_fd` is the listening unix socket on which the server awaits agents, `agent_socket` its path, to
     which the local agent connects. `run_as` is the user that the server becomes once it has started; "": stay as one
     is. `bootstrap_password` is what the user admin gets when it is first made; `settings.admin_password`, where set,
