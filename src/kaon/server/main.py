@@ -96,45 +96,50 @@ def _handlers(store: Store, hosts: Hosts) -> Handlers:
     return Handlers(hosts.source, attach, detach, hosts.acknowledged)
 
 
-class Server:
-    """Everything that runs in this process, in the order in which it is started and stopped."""
+class _Web(uvicorn.Server):
+    """A web server that says when it accepts requests."""
 
-    def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-        self.ready = False
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = started
 
-    async def run(self, web: uvicorn.Config) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        launch, settings = self._launch, self._launch.settings
-        store = await open_store(Path(launch.folder) / "kaon.db")
-        identity = open_identity(
-            store, Path(launch.folder) / "keys", settings.public_url, settings.identity.token_expiry
-        )
-        await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
-        hosts = Hosts(store, host_config(settings))
-        channel = Channel(epoch(store), _handlers(store, hosts))
-        await channel.listen(socket.socket(fileno=launch.agent_fd))
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(hosts.follow(channel.changed))
-            storing = tasks.create_task(hosts.store_states())
-            web.app = create_app(
-                store,
-                authenticate_by(identity.validator),
-                Path(settings.policy_file) if settings.policy_file else None,
-                f"{settings.public_url}/identity",
-                [*identity_routes(identity), *metrics_routes(store, channel, hosts, lambda: self.ready)],
-            )
-            server = uvicorn.Server(web)
-            serving = tasks.create_task(server.serve([socket.socket(fileno=fd) for fd in launch.api_fds]))
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            self.ready = True
-            orders.announce_ready(launch)
-            await serving
-            following.cancel()
-            storing.cancel()
-        await channel.close()
-        store.close()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+async def serve(launch: Launch, web: uvicorn.Config) -> None:
+    """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
+    settings, folder = launch.settings, Path(launch.folder)
+    store = await open_store(folder / "kaon.db")
+    identity = open_identity(store, folder / "keys", settings.public_url, settings.identity.token_expiry)
+    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    hosts = Hosts(store, host_config(settings))
+    channel = Channel(epoch(store), _handlers(store, hosts))
+    await channel.listen(socket.socket(fileno=launch.agent_fd))
+    ready = asyncio.Event()
+    web.app = create_app(
+        store,
+        authenticate_by(identity.validator),
+        Path(settings.policy_file) if settings.policy_file else None,
+        f"{settings.public_url}/identity",
+        [*identity_routes(identity), *metrics_routes(store, channel, hosts, ready.is_set)],
+    )
+
+    def started() -> None:
+        ready.set()
+        orders.announce_ready(launch)
+
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(hosts.follow(channel.changed)), tasks.create_task(hosts.store_states())]
+        # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        await _Web(web, started).serve([socket.socket(fileno=descriptor) for descriptor in launch.api_fds])
+        for task in background:
+            task.cancel()
+    await channel.close()
+    store.close()
 
 
 def main() -> None:
@@ -160,7 +165,8 @@ def main() -> None:
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
-    asyncio.run(Server(launch).run(web), loop_factory=uvloop.new_event_loop)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(launch, web))
 
 
 if __name__ == "__main__":
