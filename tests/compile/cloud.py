@@ -107,7 +107,7 @@ class Cloud:
 
     def interface(self, router: str, network: str, *addresses: str, gateway: bool = False) -> str:
         owner = "network:router_gateway" if gateway else "network:router_interface"
-        return self.port(f"{router} {network}", network, *addresses, device_id=router, device_owner=owner)
+        return self.port(f"{router} {network} {addresses}", network, *addresses, device_id=router, device_owner=owner)
 
     def gateway(self, router: str, network: str, *addresses: str, enable_snat: bool = True) -> str:
         self.put("router", router, external_gateway_info={"network_id": network, "enable_snat": enable_snat})
