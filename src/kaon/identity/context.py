@@ -1,4 +1,4 @@
-"""What identity knows of a valid token: the `kaon.caller.Caller` that the rest of Kaon uses, and what only identity needs."""
+"""What identity knows of a valid token: the `Caller` that all of Kaon uses, and what only identity needs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ other servers on the same database.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -61,9 +61,7 @@ _DOMAIN_QUERY = sa.select(
 ).where(DOMAIN.c.id == sa.bindparam("id"), DOMAIN.c.enabled)
 
 
-def _owner(
-    conn: sa.Connection, query: sa.Select[tuple[str, str, str, int, int]], id: str, issued: int
-) -> _Owner | None:
+def _owner(conn: sa.Connection, query: sa.Select[Any], id: str, issued: int) -> _Owner | None:
     """An enabled user, project or domain that has not made earlier tokens invalid since `issued`."""
     row = conn.execute(query, {"id": id}).first()
     if row is None or issued < max(row[3], row[4]):
