@@ -82,7 +82,7 @@ async def test_a_default_project_scopes_the_token_when_nothing_else_is_said(clou
 
 
 async def test_a_token_is_exchanged_for_one_in_another_project_with_the_same_expiry(cloud: Cloud) -> None:
-    user, red = await cloud.member()
+    user, _ = await cloud.member()
     blue = await cloud.project("blue")
     await cloud.grant(user["id"], "reader", f"projects/{blue['id']}")
     first = await cloud.login("alice", "secret", project("red"))
@@ -111,7 +111,7 @@ async def test_validation_answers_what_was_issued_and_head_answers_the_same_stat
 
 
 async def test_a_service_user_validates_the_tokens_of_others_and_a_member_does_not(cloud: Cloud) -> None:
-    user, red = await cloud.member()
+    _, red = await cloud.member()
     neutron = await cloud.user("neutron")
     await cloud.grant(neutron["id"], "service", f"projects/{red['id']}")
     admin = await cloud.admin()
