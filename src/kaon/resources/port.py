@@ -224,7 +224,7 @@ def remove(tx: Transaction, port: Record) -> None:
 # ---------------------------------------------------------------- status
 
 
-def set_status(tx: Transaction, states: Mapping[str, tuple[str, str | None]]) -> None:
+def set_status(tx: Transaction, states: Mapping[str, tuple[str, str]]) -> None:
     """Write what convergence found: port id -> (status, reason). Derived, so it is shown but not journalled."""
     table = PORT.table
     for id, (status, reason) in states.items():
