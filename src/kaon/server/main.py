@@ -37,7 +37,7 @@ from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import metrics_routes
-from kaon.store import journal
+from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
@@ -112,7 +112,7 @@ class _Web(uvicorn.Server):
 async def serve(launch: Launch, web: uvicorn.Config) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
-    store = await open_store(folder / "kaon.db")
+    store = await open_store(folder / "kaon.db", catalog.first_starts())
     identity = open_identity(store, folder / "keys", settings.public_url, settings.identity.token_expiry)
     await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
     hosts = Hosts(store, host_config(settings))
@@ -163,6 +163,7 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
+    migrate.prepare(Path(launch.folder) / "kaon.db")
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
