@@ -117,8 +117,7 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
-    identity = open_identity(store, folder / "keys", settings.public_url, settings.identity.token_expiry)
-    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    validator, own_routes = await _identity(launch, store)
     hosts = Hosts(store, host_config(settings))
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
