@@ -66,10 +66,12 @@ class Scene:
             '#!/bin/sh\nset | grep -E "^(ip|mask|router|dns|mtu|staticroutes|domain|hostname|boot_file|lease)="\n'
             '[ "$1" = bound ] || exit 0\nip addr replace $ip/$mask dev $interface\n'
             "set -- $staticroutes\n"
-            'while [ $# -gt 1 ]; do ip route replace $1 via $2 dev $interface onlink; shift 2; done\n'
+            "while [ $# -gt 1 ]; do ip route replace $1 via $2 dev $interface onlink; shift 2; done\n"
         )
         script.chmod(0o755)
-        return self.kernel.run(f"udhcpc -i eth0 -n -q -f -t 5 -T 1 -O staticroutes -O mtu -O 121 -s {script} 2>&1", name)
+        return self.kernel.run(
+            f"udhcpc -i eth0 -n -q -f -t 5 -T 1 -O staticroutes -O mtu -O 121 -s {script} 2>&1", name
+        )
 
 
 @pytest.fixture

@@ -35,13 +35,24 @@ from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
-from kaon.server.metrics import metrics_routes
+from kaon.server.metrics import Requests, metrics_routes
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
+
+PRELOADED = (
+    "sqlite3",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "alembic.runtime.migration",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.lifespan.off",
+    "kaon.store",
+)
+"""What libraries import only when it is needed, which would be after privileges are gone."""
+
 T = TypeVar("T")
 
 
@@ -122,13 +133,16 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
-    web.app = create_app(
+    requests = Requests()
+    app = create_app(
         store,
         authenticator(validator),
         Path(settings.policy_file) if settings.policy_file else None,
         settings.identity.url or f"{settings.public_url}/identity",
-        [*own_routes, *metrics_routes(store, channel, hosts, ready.is_set)],
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+
+    web.app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -167,6 +181,7 @@ def main() -> None:
     )
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
+    privileges.preload(PRELOADED)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
