@@ -87,11 +87,13 @@ class Presenter:
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it."""
         hidden, _ = view
-        return {
-            attribute.name: attribute.derived(record, caller) if attribute.derived else record[attribute.name]
-            for attribute in self._shown
-            if attribute.name not in hidden
-        }
+        shown = {}
+        for attribute in self._shown:
+            if attribute.name not in hidden:
+                value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if value is not None or not attribute.sparse:
+                    shown[attribute.name] = value
+        return shown
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
         """One record as the caller sees it; None when the caller may not."""

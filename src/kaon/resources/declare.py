@@ -45,7 +45,8 @@ class Attribute:
     `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
     own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
     computes what is shown from the record and the caller, and nothing is stored. `internal` attributes are stored and
-    journalled but no client ever sees them. `alias` is the extension that brings it.
+    journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is the extension
+    that brings it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Attribute:
     filter: bool = True
     sort: bool = True
     internal: bool = False
+    sparse: bool = False
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
     alias: str = ""
