@@ -8,7 +8,7 @@ other servers on the same database.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,14 +24,6 @@ from kaon.store.engine import Store
 MAX_AGE = 30.0
 """Seconds."""
 MAX_ENTRIES = 20_000
-
-
-class Validator(Protocol):
-    """What the network API needs of identity, embedded (`LocalValidator`) or remote (`RemoteValidator`)."""
-
-    async def validate(self, token: str) -> Caller:
-        """The caller behind a token. Raises IdentityError: 401 if it is no valid token, 503 if nobody can tell."""
-        ...
 
 
 def now_us() -> int:
