@@ -120,7 +120,7 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
         )
         return RemoteValidator(remote.url, credentials, remote.cache_time), []
     identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
-    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
     return identity.validator, identity_routes(identity)
 
 
