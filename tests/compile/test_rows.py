@@ -167,7 +167,7 @@ def test_policies_whose_hashes_collide_have_marks_of_their_own() -> None:
 
 
 def test_only_groups_in_use_here_are_compiled_here() -> None:
-    cloud, network, port = one_port()
+    cloud, _, port = one_port()
     used, unused = cloud.default_group("used"), cloud.default_group("unused")
     cloud.put("port", port, security_groups=[used])
     cloud.attach(port, netns="i")
@@ -196,7 +196,7 @@ def test_members_may_share_an_address_until_the_last_of_them_goes() -> None:
     put, delete = state.apply(cloud.take())
     assert not [id for id in delete if id.key[-1] == "10.0.0.100"]
     cloud.put("port", port, allowed_address_pairs=[])
-    put, delete = state.apply(cloud.take())
+    state.apply(cloud.take())
     assert set(elements(state, f"members4-{group}")) == {"10.0.0.5"} and not elements(state, f"prefixes4-{group}")
 
 
