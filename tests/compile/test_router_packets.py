@@ -92,6 +92,7 @@ def test_instances_configure_themselves(scene: Scene) -> None:
     assert "pxe.0" in offered
     assert "dns='192.0.2.53'" in scene.lease("i3")
     until(lambda: "fd00:1::f816:3eff:fe00" in kernel.run("ip -6 addr show dev eth0", "i1"), 10, "SLAAC address")
+    until(lambda: "tentative" not in kernel.run("ip -6 addr show dev eth0", "i1"), 10, "duplicate detection ends")
     assert "mtu 1442" in kernel.run("ip link show eth0", "i1")
     advertised = kernel.run("rdisc6 -1 eth0", "i1")
     assert "fe80::f816:3eff:fe00:2" in advertised, "from the router's own link-local address"
