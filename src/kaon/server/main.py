@@ -36,7 +36,7 @@ from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
-from kaon.server.metrics import metrics_routes
+from kaon.server.metrics import Requests, metrics_routes
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
@@ -119,12 +119,15 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
-    web.app = create_app(
-        store,
-        authenticate_by(identity.validator),
-        Path(settings.policy_file) if settings.policy_file else None,
-        f"{settings.public_url}/identity",
-        [*identity_routes(identity), *metrics_routes(store, channel, hosts, ready.is_set)],
+    requests = Requests()
+    web.app = requests.wrap(
+        create_app(
+            store,
+            authenticate_by(identity.validator),
+            Path(settings.policy_file) if settings.policy_file else None,
+            f"{settings.public_url}/identity",
+            [*identity_routes(identity), *metrics_routes(requests, store, channel, hosts, ready.is_set)],
+        )
     )
 
     def started() -> None:
