@@ -25,6 +25,7 @@ PROCESS = {"log", "privileges", "launch", "config"}
 LAYERS: dict[str, set[str]] = {
     "rows": set(),
     "channel": {"rows"},
+    "caller": set(),
     "log": set(),
     "privileges": set(),
     "config": set(),
@@ -34,11 +35,11 @@ LAYERS: dict[str, set[str]] = {
     "agent": {"channel", "rows", "converge", "engines", *PROCESS},
     "world": set(),
     "compile": {"rows", "world"},
-    "store": set(),
-    "resources": {"store"},
-    "identity": {"resources", "store"},
-    "api": {"resources", "store"},
-    "server": {"api", "identity", "resources", "store", "world", "compile", "channel", "rows", *PROCESS},
+    "store": {"caller"},
+    "resources": {"caller", "store"},
+    "identity": {"caller", "resources", "store"},
+    "api": {"caller", "resources", "store"},
+    "server": {"caller", "api", "identity", "resources", "store", "world", "compile", "channel", "rows", *PROCESS},
 }
 """What each package may import besides itself; docs/architecture.md has the same table. `cli` may import everything."""
 

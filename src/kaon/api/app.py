@@ -112,6 +112,7 @@ async def _version(request: Request, _caller: Caller) -> Answer:
     served = [
         {"name": item.name, "collection": item.collection, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
         for item in resources()
+        if item.methods
     ]
     return Answer(200, _encode({"resources": served}))
 

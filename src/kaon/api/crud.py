@@ -58,7 +58,7 @@ async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Record:
     resource, caller = service.resource, tx.caller
-    target = {**values, **service.presenter.parents(tx.conn, values)}
+    target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.quota is not None:

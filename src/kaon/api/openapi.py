@@ -233,9 +233,7 @@ def _discovery() -> dict[str, Schema]:
     version = _object({"id": {"type": "string"}, "status": {"type": "string"}, "links": link})
     listed = _object({"name": {"type": "string"}, "collection": {"type": "string"}, "links": link})
     text: Schema = {"type": "string"}
-    extension = _object(
-        {"alias": text, "name": text, "description": text, "updated": text, "links": {"type": "array"}}
-    )
+    extension = _object({"alias": text, "name": text, "description": text, "updated": text, "links": {"type": "array"}})
 
     def reading(name: str, key: str, schema: Schema, others: Iterable[int] = _READING) -> Schema:
         return {"get": _operation(name, "discovery", _answers(200, _object({key: schema}, [key]), others))}

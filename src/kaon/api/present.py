@@ -44,24 +44,35 @@ class Presenter:
         """The columns of a head: what is needed to judge and find a row."""
         return [self._resource.table.c[name] for name in self.head]
 
-    def parents(self, conn: sa.Connection, record: Record) -> dict[str, str]:
-        """Owners of the record's parents, as policy targets name them."""
-        owners = {}
+    def parents(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
+        """What policy reads of the record's parents: their owner and their derived attributes (``network:shared``)."""
+        found: dict[str, Any] = {}
         for prefix, (attribute, kind) in self._resource.parents.items():
-            parent = named(kind)
             id = record.get(attribute)
-            found = (
-                conn.execute(sa.select(parent.table.c.project_id).where(parent.table.c.id == id)).scalar()
-                if id
-                else None
-            )
-            owners[f"{prefix}:project_id"] = found or ""
-            owners[f"{prefix}:tenant_id"] = found or ""
-        return owners
+            parent = named(kind)
+            held = records.find(conn, parent, id) if id else None
+            owner = "" if held is None else held["project_id"]
+            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = owner
+            if held is None:
+                continue
+            for derived in parent.derived:
+                if derived.derived is not None:
+                    found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
+        return found
+
+    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
+        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+        found = self.parents(conn, values, caller)
+        for prefix, (attribute, kind) in self._resource.parents.items():
+            id, parent = values.get(attribute), named(kind)
+            target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
+            if id and not (target["project_id"] and self._policy.allows(f"get_{kind}", target, credentials(caller))):
+                raise records.missing(parent, id)
+        return found
 
     def target(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
         """The policy target of a record."""
-        return target_of(self._resource, record, caller, self.parents(conn, record))
+        return target_of(self._resource, record, caller, self.parents(conn, record, caller))
 
     def view(self, conn: sa.Connection, head: Record, caller: Caller, creds: Mapping[str, Any]) -> View | None:
         """How the caller sees a row with this head; None when not at all."""

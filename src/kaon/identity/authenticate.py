@@ -15,7 +15,7 @@ from kaon.identity.call import Call
 from kaon.identity.context import TokenFacts
 from kaon.identity.state import Identity
 from kaon.identity.tables import APPLICATION_CREDENTIAL, DOMAIN, PROJECT, USER
-from kaon.identity.tokens import METHODS, MICROSECONDS, Payload, Scope, new_audit_id, seal, unseal
+from kaon.identity.tokens import METHODS, MICROSECONDS, Payload, Scope, new_audit_id, seal
 from kaon.identity.validate import now_us, resolve
 
 
@@ -168,10 +168,7 @@ async def _check_secret(
 
 
 async def _by_token(call: Call, method: _Token) -> Proof:
-    payload = unseal(method.id, call.identity.keys)
-    facts = payload and await call.identity.store.read(lambda conn: resolve(conn, payload))
-    if not payload or not facts:
-        raise errors.unauthorized()
+    payload = (await call.identity.validator.facts(method.id)).payload
     return Proof(
         payload.user_id,
         "token",

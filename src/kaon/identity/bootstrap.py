@@ -1,8 +1,9 @@
-"""The first rows of an empty cloud, and those that every start makes sure of: who administers it, and where things are."""
+"""The rows that every start makes sure of: who administers the cloud, and where its services are."""
 
 from __future__ import annotations
 
 import uuid
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,7 +77,7 @@ def _bootstrap(tx: Transaction, password_hash: str | None) -> bool:
         changed = {"password_hash": password_hash, "valid_after": int(tx.now * 1_000_000)}
         tx.execute(sa.update(USER).where(USER.c.id == user).values(changed))
     roles = {name: _ensure(tx, ROLE, {"name": name, "domain_id": ""})[0] for name in (*IMPLYING, "service")}
-    for prior, implied in zip(IMPLYING, IMPLYING[1:], strict=False):
+    for prior, implied in pairwise(IMPLYING):
         _ensure_row(tx, IMPLIED_ROLE, {"prior_id": roles[prior], "implied_id": roles[implied]})
     for kind, target in (("project", project), ("system", SYSTEM_TARGET)):
         assignment = {

@@ -78,7 +78,7 @@ def _holds_on(conn: sa.Connection, scope: Scope, scope_id: str) -> sa.ColumnElem
 def roles_on(
     conn: sa.Connection, user_id: str, scope: Scope, scope_id: str, only: Iterable[str] | None = None
 ) -> tuple[RoleRef, ...]:
-    """The global roles of a user on a scope, sorted by name. `only` limits them to those role ids and what they imply."""
+    """A user's global roles on a scope, by name. `only` limits them to those role ids and what they imply."""
     if scope is Scope.UNSCOPED:
         return ()
     statement = sa.select(ASSIGNMENT.c.role_id).where(acts_as(user_id), _holds_on(conn, scope, scope_id))

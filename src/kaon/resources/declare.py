@@ -167,6 +167,14 @@ class Resource:
         return tuple(attribute.name for attribute in self.stored)
 
     @cached_property
+    def initial(self) -> Record:
+        """What a new record holds where nobody says otherwise."""
+        return {
+            attribute.name: None if isinstance(attribute.default, _Marker) else attribute.default
+            for attribute in self.stored
+        }
+
+    @cached_property
     def table(self) -> sa.Table:
         """The table; columns are keyed by attribute name (``binding:host_id`` is column binding_host_id)."""
         columns = [
