@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
+from kaon.agent.engine import build
 from kaon.agent.main import AgentConfig, run_until_signal
-from kaon.config import Settings
-from kaon.engines.base import Engine
-from kaon.engines.fake.engine import FakeEngine
-from kaon.engines.linux.dnsmasq import DnsmasqManager
-from kaon.engines.linux.engine import LinuxEngine
+from kaon.agent.nova import Nova
+from kaon.launch import Launch
 
 
-def engine_maker(settings: Settings, folder: Path) -> Callable[[], Engine]:
-    """What makes the engine that the settings name; its services keep their files in `folder`."""
-    if settings.engine == "fake":
-        return FakeEngine
-    return lambda: LinuxEngine([DnsmasqManager(folder / "dnsmasq")])
+async def _be_agent(launch: Launch) -> None:
+    settings, folder = launch.settings, Path(launch.folder)
+    nova = Nova(settings.nova.metadata_url, settings.nova.metadata_secret) if settings.nova.metadata_url else None
+    config = AgentConfig(settings.host, Path(launch.agent_socket), folder, settings.engine)
+    make_engine = partial(build, settings.engine, folder, asyncio.get_running_loop(), nova)
+    await run_until_signal(config, make_engine, partial(orders.announce_ready, launch))
 
 
 def main() -> None:
     """Be this host's agent until SIGTERM, or until the supervisor ends."""
     launch = orders.receive()
-    settings = launch.settings
-    logs.setup(settings.log.format, settings.log.level)
+    logs.setup(launch.settings.log.format, launch.settings.log.level)
     privileges.die_with_parent(launch.parent)
-    folder = Path(launch.folder)
-    config = AgentConfig(settings.host, Path(launch.agent_socket), folder, settings.engine)
-    asyncio.run(run_until_signal(config, engine_maker(settings, folder), lambda: orders.announce_ready(launch)))
+    asyncio.run(_be_agent(launch))
 
 
 if __name__ == "__main__":
