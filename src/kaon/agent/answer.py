@@ -105,7 +105,9 @@ def status(link: Link) -> Status:
         connected=link.connected,
         seq=link.seq,
         converged=-1 if report is None else report.seq,
-        failed=() if report is None else tuple(Failure(f.id.table, f.id.key, f.origin, f.reason) for f in report.failed),
+        failed=()
+        if report is None
+        else tuple(Failure(f.id.table, f.id.key, f.origin, f.reason) for f in report.failed),
         figures=link.figures(),
     )
 

@@ -80,7 +80,9 @@ async def ask(socket: Path, request: Request) -> Answer:
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket), limit=LIMIT)
     except OSError as error:
-        raise AgentError(f"no agent answers on {socket} ({error.strerror or error}): start Kaon by `kaon up`") from error
+        raise AgentError(
+            f"no agent answers on {socket} ({error.strerror or error}): start Kaon by `kaon up`"
+        ) from error
     try:
         writer.write(_encoder.encode(request) + b"\n")
         line = await reader.readline()

@@ -23,17 +23,21 @@ _NO_FILE = "no-policy.yaml"
 
 
 class FieldCheck(_checks.Check):
-    """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language."""
+    """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language.
+
+    On a target of another kind it is the attribute of the target's parent: a port's network.
+    """
 
     def __init__(self, kind: str, match: str) -> None:
         super().__init__(kind, match)
-        _collection, _, condition = match.partition(":")
+        collection, _, condition = match.partition(":")
         self._name, _, value = condition.rpartition("=")
+        self._of_parent = f"{collection.removesuffix('s')}:{self._name}"
         self._value = {"True": True, "False": False}.get(value, value)
         self._regex = value[1:] if value.startswith("~") else ""
 
     def __call__(self, target: Target, creds: Any, enforcer: Any, current_rule: Any = None) -> bool:
-        value = target.get(self._name)
+        value = target.get(self._of_parent, target.get(self._name))
         if self._regex:
             return isinstance(value, str) and value.startswith(self._regex.lstrip("^"))
         return bool(value == self._value)

@@ -12,9 +12,14 @@ import threading
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from kaon.cli import listening, rootless
 from kaon.cli.datafolder import DataFolder
 from kaon.config import listen_address
+from kaon.demo.narrate import Narrator
+from kaon.demo.stage import Stage, set_outside
+from kaon.demo.steps import Show, play
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     listener = listening.open_api(*listen_address(arguments.listen))
     os.set_inheritable(listener.fileno(), True)
     rootless.enter()
-    from rich.console import Console
-
-    from kaon.demo.narrate import Narrator
-    from kaon.demo.stage import Stage, set_outside
-    from kaon.demo.steps import Show, play
-
     began = time.monotonic()
     temporary = "" if arguments.data else tempfile.mkdtemp(prefix="kaon-demo-")
     folder = Path(arguments.data or temporary).absolute()
@@ -59,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             console.print(narrator.table())
         if not arguments.exit:
-            _linger(console, stage, folder)
+            _linger(console, stage)
     except KeyboardInterrupt:
         console.print("interrupted")
     finally:
@@ -69,18 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if narrator.ok and narrator.steps else 1
 
 
-def _linger(console: object, stage: object, folder: Path) -> None:
+def _linger(console: Console, stage: Stage) -> None:
     """Say where everything is, and keep it running until Ctrl-C."""
-    from rich.console import Console
-
-    from kaon.demo.stage import Stage
-
-    assert isinstance(console, Console) and isinstance(stage, Stage)
-    console.print(
-        f"\nIt all runs on: API {stage.http.base_url}, clouds.yaml {stage.folder.clouds}, data {folder}, log {stage.log}",
-        f"\nTry, in another terminal: OS_CLIENT_CONFIG_FILE={stage.folder.clouds} openstack --os-cloud kaon network list",
-        "\nCtrl-C stops it and removes everything that it made.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    for line in (
+        "",
+        f"It runs on in a network of its own: API {stage.http.base_url}, data {stage.folder.root}, log {stage.log}",
+        f"Try in another terminal: OS_CLIENT_CONFIG_FILE={stage.folder.clouds} openstack --os-cloud kaon network list",
+        "Ctrl-C stops it and removes everything that it made.",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
     threading.Event().wait()

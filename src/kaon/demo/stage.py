@@ -1,4 +1,4 @@
-"""The stage of the demo: a Kaon on an empty data folder, an outside world behind a bridge, and the tenants' machines."""
+"""The stage of the demo: a Kaon on an empty data folder, an outside world behind a bridge, and tenants' machines."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Machine:
     @property
     def ipv4(self) -> str:
         """The port's IPv4 address."""
-        return next(ip["ip_address"] for ip in self.port["fixed_ips"] if "." in ip["ip_address"])
+        return next(str(ip["ip_address"]) for ip in self.port["fixed_ips"] if "." in ip["ip_address"])
 
     @property
     def ipv6(self) -> str:
         """The port's IPv6 address."""
-        return next(ip["ip_address"] for ip in self.port["fixed_ips"] if ":" in ip["ip_address"])
+        return next(str(ip["ip_address"]) for ip in self.port["fixed_ips"] if ":" in ip["ip_address"])
 
     @property
     def device(self) -> str:

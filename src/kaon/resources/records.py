@@ -74,7 +74,7 @@ def select(conn: sa.Connection, resource: Resource, *where: sa.ColumnElement[boo
 def insert(tx: Transaction, resource: Resource, values: Mapping[str, Any]) -> Record:
     """Store a new record from a complete set of values; id, times and revision are filled in. Returns it."""
     now = timestamp(tx.now)
-    record: Record = {name: values.get(name) for name in resource.names}
+    record: Record = {name: values.get(name, default) for name, default in resource.initial.items()}
     record["created_at"] = record["updated_at"] = now
     record["revision_number"] = 0
     if resource.quota is not None:
