@@ -22,6 +22,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
+from kaon.api.policy import Policy
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -113,7 +114,7 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     return identity.validator, identity_routes(identity)
 
 
-async def serve(launch: Launch, web: uvicorn.Config) -> None:
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
@@ -125,7 +126,7 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     web.app = create_app(
         store,
         authenticator(validator),
-        Path(settings.policy_file) if settings.policy_file else None,
+        policy,
         settings.identity.url or f"{settings.public_url}/identity",
         [*own_routes, *metrics_routes(store, channel, hosts, ready.is_set)],
     )
@@ -167,11 +168,12 @@ def main() -> None:
     )
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
+    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web))
+        runner.run(serve(launch, web, policy))
 
 
 if __name__ == "__main__":
