@@ -159,10 +159,10 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 def create_app(
     store: Store,
     authenticate: Authenticate,
-    policy: Policy | None = None,
+    policy: Policy,
     identity_url: str = "/identity",
     extra: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application: the Network API and whatever routes are added (identity, health, metrics)."""
-    found = routes(store, policy or Policy(), authenticate, identity_url)
+    found = routes(store, policy, authenticate, identity_url)
     return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown})

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from kaon.api import body as bodies
 from kaon.api import query as queries
-from kaon.api.policy import Policy, credentials
+from kaon.api.policy import Policy, credentials, target_of
 from kaon.api.present import Presenter
 from kaon.caller import Caller
 from kaon.resources import quota, records
-from kaon.resources.declare import Action, Resource
+from kaon.resources.declare import Action, Resource, named
 from kaon.resources.errors import ApiError, bad_request
 from kaon.store.engine import Store
 from kaon.store.journal import Record
@@ -60,10 +60,22 @@ def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Re
     resource, caller = service.resource, tx.caller
     target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
     target["tenant_id"] = values.get("project_id")
+    _demand_readable_parents(service, tx, values)
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
     return resource.create(tx, values)
+
+
+def _demand_readable_parents(service: Service, tx: Transaction, values: Mapping[str, Any]) -> None:
+    """404 for a parent that the caller may not know of, so that a creation under it tells no more than its absence."""
+    for attribute, kind in service.resource.parents.values():
+        if values.get(attribute) is None:
+            continue
+        parent = named(kind)
+        record = records.get(tx.conn, parent, values[attribute])
+        if not service.policy.allows(f"get_{kind}", target_of(parent, record, tx.caller, {}), credentials(tx.caller)):
+            raise records.missing(parent, record["id"])
 
 
 def _readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
@@ -102,6 +114,7 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
     """GET of a list: filtered, sorted, paged."""
     resource, presenter = service.resource, service.presenter
     query = queries.parse(resource, pairs)
+    await _meet_first_need(service, query.filters.get("project_id", [caller.project_id])[0], caller)
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
@@ -118,6 +131,15 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
         return b'{"%s":[%s]%s}' % (name, b",".join(rows), tail)
 
     return await service.store.read(run)
+
+
+async def _meet_first_need(service: Service, project_id: str, caller: Caller) -> None:
+    """Make what a project lacks when it first lists this resource; nobody makes it for another's project but admins."""
+    need = service.resource.first_need
+    if need is None or not project_id or (project_id != caller.project_id and not caller.is_admin):
+        return
+    if await service.store.read(lambda conn: need.lacks(conn, project_id)):
+        await service.store.write(lambda tx: need.make(tx, project_id), caller)
 
 
 def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:

@@ -85,18 +85,34 @@ class Presenter:
         return self._policy.hidden(self._resource, target, creds), derived
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
-        """A record as the API shows it."""
+        """A record as the API shows it; what `_with_children` added is there already."""
         hidden, _ = view
-        return {
-            attribute.name: attribute.derived(record, caller) if attribute.derived else record[attribute.name]
-            for attribute in self._shown
-            if attribute.name not in hidden
-        }
+        shown = {}
+        for attribute in self._shown:
+            if attribute.name not in hidden:
+                value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if value is not None or not attribute.sparse:
+                    shown[attribute.name] = value
+        return shown
+
+    def _with_children(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
+        """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
+        so that an encoded row stays right."""
+        for name, kind, key in self._resource.children:
+            other = named(kind)
+            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+            held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
+            for child in records.select(conn, other, other.table.c[key].in_(list(held))):
+                held[child[key]].append(
+                    {item.name: item.derived(child, caller) if item.derived else child[item.name] for item in shown}
+                )
+            found = [{**record, name: held[record["id"]]} for record in found]
+        return found
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
         """One record as the caller sees it; None when the caller may not."""
         view = self.view(conn, record, caller, credentials(caller))
-        return None if view is None else self.dress(record, caller, view)
+        return None if view is None else self.dress(self._with_children(conn, [record], caller)[0], caller, view)
 
     def many(self, conn: sa.Connection, heads: Sequence[Record], caller: Caller) -> list[bytes]:
         """Encoded rows for these heads, in order, without those that policy hides altogether."""
@@ -130,7 +146,8 @@ class Presenter:
         ids = list(absent)
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
-            for record in records.select(conn, self._resource, self._resource.table.c.id.in_(chunk)):
+            found = records.select(conn, self._resource, self._resource.table.c.id.in_(chunk))
+            for record in self._with_children(conn, found, caller):
                 view = absent[record["id"]]
                 kept = self._encoded.setdefault(record["id"], (record["revision_number"], {}))
                 kept[1][view] = _encode(self.dress(record, caller, view))

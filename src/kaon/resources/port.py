@@ -51,7 +51,6 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         "fixed_ips": _first_addresses(tx, id, network["id"], owner, mac, wanted),
         "ip_allocation": "none" if wanted == [] else "immediate",
         "status": "DOWN",
-        "status_reason": None,
         **UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
     }
@@ -224,7 +223,7 @@ def remove(tx: Transaction, port: Record) -> None:
 # ---------------------------------------------------------------- status
 
 
-def set_status(tx: Transaction, states: Mapping[str, tuple[str, str | None]]) -> None:
+def set_status(tx: Transaction, states: Mapping[str, tuple[str, str]]) -> None:
     """Write what convergence found: port id -> (status, reason). Derived, so it is shown but not journalled."""
     table = PORT.table
     for id, (status, reason) in states.items():
@@ -232,12 +231,12 @@ def set_status(tx: Transaction, states: Mapping[str, tuple[str, str | None]]) ->
             sa.update(table)
             .where(
                 table.c.id == id,
-                (table.c.status != status) | (sa.func.coalesce(table.c.status_reason, "") != (reason or "")),
+                (table.c.status != status) | (sa.func.coalesce(table.c["kaon:status_reason"], "") != (reason or "")),
             )
             .values(
                 {
                     table.c.status: status,
-                    table.c.status_reason: reason or None,
+                    table.c["kaon:status_reason"]: reason or None,
                     table.c.updated_at: records.timestamp(tx.now),
                     table.c.revision_number: table.c.revision_number + 1,
                 }
@@ -435,7 +434,7 @@ PORT = Resource(
             alias="binding",
         ),
         Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
-        Attribute("status_reason", types.nullable(types.text(1024)), internal=True),
+        Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     ),
     create=create,
     update=update,

@@ -11,6 +11,7 @@ from kaon.resources import records
 from kaon.resources.declare import _declared, named
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.resources.port_types import MAX_ADDRESS_PAIRS
+from kaon.resources.sharing import is_shared
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -63,7 +64,10 @@ def _default_group(tx: Transaction, project_id: str) -> str:
 
 def _demand_groups(tx: Transaction, ids: Sequence[str]) -> None:
     for id in ids:
-        records.get(tx.conn, named("security_group"), id)
+        group = records.get(tx.conn, named("security_group"), id)
+        caller = tx.caller
+        if not caller.is_admin and group["project_id"] != caller.project_id and not is_shared(group, caller):
+            raise records.missing(named("security_group"), id)
 
 
 def demand_pairs(pairs: Sequence[dict[str, str]]) -> None:

@@ -36,13 +36,24 @@ from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
-from kaon.server.metrics import metrics_routes
+from kaon.server.metrics import Requests, metrics_routes
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
+
+PRELOADED = (
+    "sqlite3",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "alembic.runtime.migration",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.lifespan.off",
+    "kaon.store",
+)
+"""What libraries import only when it is needed, which would be after privileges are gone."""
+
 T = TypeVar("T")
 
 
@@ -110,7 +121,7 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
         )
         return RemoteValidator(remote.url, credentials, remote.cache_time), []
     identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
-    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
     return identity.validator, identity_routes(identity)
 
 
@@ -123,13 +134,16 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
-    web.app = create_app(
+    requests = Requests()
+    app = create_app(
         store,
         authenticator(validator),
         policy,
         settings.identity.url or f"{settings.public_url}/identity",
-        [*own_routes, *metrics_routes(store, channel, hosts, ready.is_set)],
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -155,6 +169,8 @@ def main() -> None:
     catalog.resources()
     web = uvicorn.Config(
         "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http="httptools",
         lifespan="off",
@@ -169,6 +185,7 @@ def main() -> None:
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
     policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+    privileges.preload(PRELOADED)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
