@@ -135,15 +135,15 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()
-    web.app = requests.wrap(
-        create_app(
-            store,
-            authenticator(validator),
-            policy,
-            settings.identity.url or f"{settings.public_url}/identity",
-            [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
-        )
+    app = create_app(
+        store,
+        authenticator(validator),
+        policy,
+        settings.identity.url or f"{settings.public_url}/identity",
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -169,6 +169,8 @@ def main() -> None:
     catalog.resources()
     web = uvicorn.Config(
         "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http="httptools",
         lifespan="off",
