@@ -87,11 +87,13 @@ class Presenter:
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
         hidden, _ = view
-        return {
-            attribute.name: attribute.derived(record, caller) if attribute.derived else record[attribute.name]
-            for attribute in self._shown
-            if attribute.name not in hidden
-        }
+        shown = {}
+        for attribute in self._shown:
+            if attribute.name not in hidden:
+                value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if value is not None or not attribute.sparse:
+                    shown[attribute.name] = value
+        return shown
 
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,

@@ -47,7 +47,8 @@ class Attribute:
     computes what is shown from the record and the caller, and nothing is stored. `children` shows the records of
     another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
     record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
-    are stored and journalled but no client ever sees them. `alias` is the extension that brings it.
+    are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
+    the extension that brings it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Attribute:
     filter: bool = True
     sort: bool = True
     internal: bool = False
+    sparse: bool = False
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
     children: tuple[str, str] | None = None

@@ -259,7 +259,6 @@ SUBNET = Resource(
 RESOURCES = (SUBNET,)
 
 EXTENSIONS = (
-    Extension("subnet_allocation", "Subnet Allocation", "Enables allocation of subnets from a subnet pool"),
     Extension("subnet-service-types", "Subnet service types", "Reserves subnets for ports of certain device owners"),
     Extension(
         "subnet-external-network",
