@@ -19,6 +19,7 @@ from kaon.cli import rootless
 BECOME_ORDINARY = """
 import os, sys
 from pathlib import Path
+from kaon import privileges
 from kaon.cli import rootless
 if {cover_run}:
     assert rootless._libc.unshare(0x00020000) == 0
@@ -28,7 +29,7 @@ if {cover_run}:
     (Path("/run") / "folder").mkdir()
     (Path("/run") / "folder" / "file").write_text("deep")
     (Path("/run") / "link").symlink_to("/dev/shm")
-if os.geteuid() == 0:
+if privileges.can_change_user():
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
@@ -63,7 +64,7 @@ def readable() -> Iterator[Path]:
     """A copy of what runs, where an ordinary user can read it: the repository may lie in root's home folder."""
     source = Path(kaon.__file__).parent
     with tempfile.TemporaryDirectory(prefix="kaon-test-") as folder:
-        for name in ("__init__.py", "cli/__init__.py", "cli/listening.py", "cli/rootless.py"):
+        for name in ("__init__.py", "privileges.py", "cli/__init__.py", "cli/listening.py", "cli/rootless.py"):
             copy = Path(folder) / "kaon" / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes((source / name).read_bytes())

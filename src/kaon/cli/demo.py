@@ -72,7 +72,7 @@ def _linger(console: Console, stage: Stage) -> None:
     """Say where everything is, and keep it running until Ctrl-C."""
     for line in (
         "",
-        f"It all runs on, in a network of its own: API {stage.http.base_url}, data {stage.folder.root}, log {stage.log}",
+        f"It runs on in a network of its own: API {stage.http.base_url}, data {stage.folder.root}, log {stage.log}",
         f"Try in another terminal: OS_CLIENT_CONFIG_FILE={stage.folder.clouds} openstack --os-cloud kaon network list",
         "Ctrl-C stops it and removes everything that it made.",
     ):

@@ -265,9 +265,7 @@ def _failed(operation: Operation, reason: str) -> Failed:
 
 def _changed(state: State, operations: Sequence[Operation]) -> State:
     """The state after the operations."""
-    made = State(
-        server=state.server, hosts=dict(state.hosts), origins=dict(state.origins), served=dict(state.served)
-    )
+    made = State(server=state.server, hosts=dict(state.hosts), origins=dict(state.origins), served=dict(state.served))
     for operation in operations:
         port = operation.id.key[1] if operation.id.table == DhcpHost.table else ""
         made.origins.pop(port, None)
