@@ -50,6 +50,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
     values = {
         "id": port["id"],
         "port_id": port["id"],
+        "network_id": port["network_id"],
         "host": host,
         "netns": place.netns,
         "ifname": place.ifname if place.netns else "",
@@ -110,6 +111,7 @@ ATTACHMENT = Resource(
     collection="attachments",
     attributes=standard(
         Attribute("port_id", types.UUID),
+        Attribute("network_id", types.UUID, index=True),
         Attribute("host", types.text(255), index=True),
         Attribute("netns", types.text(255)),
         Attribute("ifname", types.text(15)),
