@@ -51,10 +51,9 @@ class Presenter:
             id = record.get(attribute)
             parent = named(kind)
             held = records.find(conn, parent, id) if id else None
-            owner = "" if held is None else held["project_id"]
-            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = owner
             if held is None:
                 continue
+            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = held["project_id"]
             for derived in parent.derived:
                 if derived.derived is not None:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
@@ -66,7 +65,7 @@ class Presenter:
         for prefix, (attribute, kind) in self._resource.parents.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target["project_id"] and self._policy.allows(f"get_{kind}", target, credentials(caller))):
+            if id and not (target and self._policy.allows(f"get_{kind}", target, credentials(caller))):
                 raise records.missing(parent, id)
         return found
 
