@@ -185,6 +185,7 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
 
     def run(tx: Transaction) -> dict[str, Any]:
         record, _ = _writable(service, tx, id, action.name, "")
-        return action.run(tx, record, body)
+        answer = action.run(tx, record, body)
+        return {service.resource.name: _shown(service, tx, answer)} if action.shows else answer
 
     return _encode(await service.store.write(run, caller))
