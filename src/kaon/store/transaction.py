@@ -23,6 +23,7 @@ class Transaction:
         self.caller = caller
         self.now = time.time()
         self._entries: list[dict[str, Any]] = []
+        self._seq = 0
 
     def execute(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -46,8 +47,11 @@ class Transaction:
         )
 
     def journal(self) -> int:
-        """Append the noted changes to the journal; the last sequence number, or 0 when nothing changed."""
-        if not self._entries:
-            return 0
-        entries, self._entries = self._entries, []
-        return journal.append(self.conn, entries)
+        """Append the changes noted since the last call; the last sequence number ever, or 0 when nothing changed.
+
+        The store calls it as well and wakes who follows the journal, so an earlier call must not hide the change.
+        """
+        if self._entries:
+            entries, self._entries = self._entries, []
+            self._seq = journal.append(self.conn, entries)
+        return self._seq
