@@ -16,7 +16,7 @@ from kaon.store.journal import Record
 class Transaction:
     """What a rule function gets: `execute` for statements, `changed` for the journal, `caller` for who asks."""
 
-    __slots__ = ("_entries", "caller", "conn", "now")
+    __slots__ = ("_entries", "_seq", "caller", "conn", "now")
 
     def __init__(self, conn: sa.Connection, caller: Caller = INTERNAL) -> None:
         self.conn = conn
