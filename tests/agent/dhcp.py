@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests import sandbox
+from tests.wait import until
 
 
 class Lease(NamedTuple):
@@ -53,11 +54,20 @@ def dhclient6(netns: str, interface: str, folder: Path) -> Lease | None:
     )
     script.chmod(0o755)
     conf.write_text("request dhcp6.name-servers, dhcp6.domain-search;\n")
+    until(lambda: _usable(netns, interface), what=f"link-local address of {interface}")
     files = ["-lf", str(folder / "leases6"), "-pf", str(folder / "pid6"), "-cf", str(conf), "-sf", str(script)]
     run(netns, ["dhclient", "-6", "-1", "-D", "LL", *files, interface])
     if (folder / "pid6").exists():
         run(netns, ["dhclient", "-6", "-x", *files, interface])
     return _lease(output)
+
+
+def _usable(netns: str, interface: str) -> bool:
+    """Whether the interface has a link-local address that is not tentative (0x40)."""
+    with sandbox.inside(netns):
+        lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+    fields = [line.split() for line in lines]
+    return any(f[5] == interface and f[0].startswith("fe80") and not int(f[4], 16) & 0x40 for f in fields)
 
 
 def _lease(output: Path) -> Lease | None:

@@ -110,16 +110,19 @@ def test_a_port_gets_its_address_and_options_and_an_unknown_one_nothing(
     lease = dhcp.udhcpc(CLIENT, "eth0", tmp_path)
     assert lease is not None
     # The port's own option wins over the network's.
-    assert (lease["ip"], lease["router"], lease["mtu"], lease["domain"]) == ("10.0.0.5", "10.0.0.1", "1300", "cloud.test")
+    assert (lease["ip"], lease["router"], lease["mtu"], lease["domain"]) == (
+        "10.0.0.5",
+        "10.0.0.1",
+        "1300",
+        "cloud.test",
+    )
     assert lease["hostname"] == "web"
 
     use_mac(OTHER_MAC)
     assert dhcp.udhcpc(CLIENT, "eth0", tmp_path) is None
 
 
-def test_a_port_gets_its_ipv6_address_from_the_same_daemon(
-    make: Callable[[], DnsmasqManager], tmp_path: Path
-) -> None:
+def test_a_port_gets_its_ipv6_address_from_the_same_daemon(make: Callable[[], DnsmasqManager], tmp_path: Path) -> None:
     manager = make()
     assert manager.apply(put(server(), host("p1", MAC, "10.0.0.5", "fd00::5", name="web"))) == []
     lease = dhcp.dhclient6(CLIENT, "eth0", tmp_path)

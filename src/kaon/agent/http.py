@@ -83,7 +83,12 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     headers: dict[str, str] = {}
     for field in fields:
         name, colon, value = field.partition(":")
-        if not colon or not name or name != name.strip() or (name.lower() == "content-length" and name.lower() in headers):
+        if (
+            not colon
+            or not name
+            or name != name.strip()
+            or (name.lower() == "content-length" and name.lower() in headers)
+        ):
             raise BadRequest(HTTPStatus.BAD_REQUEST)
         headers[name.lower()] = value.strip()
     if "transfer-encoding" in headers:

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from kaon.api import body as bodies
 from kaon.api import query as queries
-from kaon.api.policy import Policy, credentials, target_of
+from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter
 from kaon.caller import Caller
 from kaon.resources import quota, records
-from kaon.resources.declare import Action, Resource, named
+from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
 from kaon.store.engine import Store
 from kaon.store.journal import Record
@@ -60,22 +60,10 @@ def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Re
     resource, caller = service.resource, tx.caller
     target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
     target["tenant_id"] = values.get("project_id")
-    _demand_readable_parents(service, tx, values)
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
     return resource.create(tx, values)
-
-
-def _demand_readable_parents(service: Service, tx: Transaction, values: Mapping[str, Any]) -> None:
-    """404 for a parent that the caller may not know of, so that a creation under it tells no more than its absence."""
-    for attribute, kind in service.resource.parents.values():
-        if values.get(attribute) is None:
-            continue
-        parent = named(kind)
-        record = records.get(tx.conn, parent, values[attribute])
-        if not service.policy.allows(f"get_{kind}", target_of(parent, record, tx.caller, {}), credentials(tx.caller)):
-            raise records.missing(parent, record["id"])
 
 
 def _readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:

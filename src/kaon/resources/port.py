@@ -57,6 +57,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
     port = records.insert(tx, PORT, values)
+    port_security.join(tx, id, port["security_groups"])
     if owner in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, network["id"])
     return port
@@ -151,6 +152,9 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+    if changes["security_groups"] != port["security_groups"]:
+        port_security.leave(tx, port["id"])
+        port_security.join(tx, port["id"], changes["security_groups"])
     return records.update(tx, PORT, port, changes)
 
 
@@ -212,6 +216,7 @@ def remove(tx: Transaction, port: Record) -> None:
             floatingip.update(tx, item, {"port_id": None})
     subnets = {item["id"]: item for item in _subnets(tx, port["network_id"])}
     ipam.release(tx, port["fixed_ips"], subnets)
+    port_security.leave(tx, port["id"])
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)
@@ -287,7 +292,8 @@ def _holds_text(column: sa.ColumnElement[Any], texts: Iterable[str]) -> sa.Colum
 
 
 def _filter_groups(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    return _holds_text(PORT.table.c.security_groups, values)
+    joined = port_security.PORT_GROUPS.c
+    return PORT.table.c.id.in_(sa.select(joined.port_id).where(joined.security_group_id.in_(values)))
 
 
 def _filter_pairs(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:

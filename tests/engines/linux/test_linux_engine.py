@@ -86,7 +86,7 @@ ROWS = [
     row(
         Chain(rules=(Rule("tcp dport 80 accept", "security_group_rule/s1"),)), *NFT, "group", origin="security_group/g1"
     ),
-    row(Chain(hook="type nat hook postrouting priority srcnat; policy accept;"), ROUTER, "ip", "kaon", "snat"),
+    row(Chain(hook="type nat hook postrouting priority srcnat; policy accept;"), ROUTER, "ip", "kaon", "post"),
 ]
 CHAIN = next(item for item in ROWS if item.id.key[-1] == "forward")
 

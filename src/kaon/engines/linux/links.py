@@ -184,7 +184,7 @@ class LinkManager:
         found = ln.find(namespace, name)
         if found is None or not found.ours or found.kind != "bridge":
             self._clear(namespace, name)
-            self._send(namespace, ln.create(name, "bridge", value.mtu, data=ln.bridge_data()))
+            self._send(namespace, ln.create_bridge(name, value.mtu))
         else:
             self._send(namespace, ln.change_bridge(name))
         # The host must take no address from what tenants say on its bridge. Before it is up, so there is no gap.
@@ -211,8 +211,7 @@ class LinkManager:
                     self._settle_far_end(peer, namespace, name, value)
                 return
         self._clear(namespace, name)
-        data = ln.veth_data(peer, value.peer_name, value.peer_mac, value.mtu)
-        made = ln.create(name, "veth", value.mtu, data=data, master=master)
+        made = ln.create_veth(name, value.mtu, peer, value.peer_name, value.peer_mac)
         try:
             self._send(namespace, made, near)
         except NetlinkError as error:
