@@ -115,7 +115,10 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
     where: list[sa.ColumnElement[bool]] = []
     for name, texts in query.filters.items():
         if name in resource.filters:
-            where.append(resource.filters[name](texts, caller))
+            try:
+                where.append(resource.filters[name](texts, caller))
+            except ValueError as error:
+                raise invalid(str(error)) from None
         elif name in _TAGS:
             where.append(_tagged(resource, name, texts))
         elif name == "changed_since":
