@@ -60,7 +60,7 @@ async def test_every_route_is_described_and_nothing_else_is(cloud: Cloud) -> Non
     routes = {
         (route.path, method.lower())
         for route in cloud.app.routes
-        if isinstance(route, Route) and route.path.rstrip("/") == route.path or route.path == "/"
+        if (isinstance(route, Route) and route.path.rstrip("/") == route.path) or route.path == "/"
         for method in route.methods - {"HEAD"}
     }
     routes.remove(("/v2.0/openapi.json", "get"))
