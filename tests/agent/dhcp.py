@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import struct
@@ -97,12 +96,12 @@ def resolve(netns: str, server: str, name: str, kind: int = 1) -> str | None:
 def command_lines() -> dict[int, str]:
     """Process ids of every dnsmasq of this machine, with its configuration file."""
     found = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                words = Path("/proc", entry, "cmdline").read_bytes().decode().split("\0")
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
             except OSError:
                 continue
             if words[0] == "dnsmasq" and len(words) > 1:
-                found[int(entry)] = words[1]
+                found[int(entry.name)] = words[1]
     return found

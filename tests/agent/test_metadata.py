@@ -112,9 +112,7 @@ async def parse(data: bytes) -> Request | None:
 
 async def test_a_request_is_read_with_its_query_and_body() -> None:
     data = b"PUT http://169.254.169.254/a?b=c HTTP/1.1\r\nHost: x\r\nX-A:  b \r\nContent-Length: 2\r\n\r\nhi"
-    assert await parse(data) == Request(
-        "PUT", "/a", "b=c", {"host": "x", "x-a": "b", "content-length": "2"}, b"hi"
-    )
+    assert await parse(data) == Request("PUT", "/a", "b=c", {"host": "x", "x-a": "b", "content-length": "2"}, b"hi")
     assert await parse(b"") is None
 
 
@@ -207,7 +205,7 @@ async def test_two_instances_with_one_address_are_told_who_they_are(
     assert manager.apply(put(*both())) == []
     assert await get("vm-a", "/latest/meta-data/instance-id") == (200, "i-a")
     assert await get("vm-b", "/latest/meta-data/instance-id") == (200, "i-b")
-    status, body = await get("vm-b", "/openstack/latest/meta_data.json")
+    _, body = await get("vm-b", "/openstack/latest/meta_data.json")
     assert json.loads(body)["project_id"] == "t-b"
     assert sorted(manager.read()) == sorted(both())
 

@@ -83,14 +83,10 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     headers: dict[str, str] = {}
     for field in fields:
         name, colon, value = field.partition(":")
-        if (
-            not colon
-            or not name
-            or name != name.strip()
-            or (name.lower() == "content-length" and name.lower() in headers)
-        ):
+        key = name.lower()
+        if not colon or not name or name != name.strip() or (key == "content-length" and key in headers):
             raise BadRequest(HTTPStatus.BAD_REQUEST)
-        headers[name.lower()] = value.strip()
+        headers[key] = value.strip()
     if "transfer-encoding" in headers:
         raise BadRequest(HTTPStatus.LENGTH_REQUIRED)
     if version == "HTTP/1.0":

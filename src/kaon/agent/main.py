@@ -98,7 +98,7 @@ async def run_until_signal(
 
 
 def main() -> None:
-    """Entry point of `python -m kaon.agent.main`, as `kaon up` starts it."""
+    """Be this host's agent, as `kaon up` orders it, until SIGTERM or the end of the supervisor."""
     launch = orders.receive()
     privileges.die_with_parent(launch.parent)
     settings = launch.settings
@@ -139,7 +139,3 @@ def remove_all(engine: Engine, folder: Path) -> list[str]:
         engine.close()
     SavedRows(folder / ROWS).forget()
     return [f"{' '.join((failure.id.table, *failure.id.key))}: {failure.reason}" for failure in report.failed]
-
-
-if __name__ == "__main__":
-    main()

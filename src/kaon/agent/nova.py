@@ -87,7 +87,7 @@ async def _answer(reader: asyncio.StreamReader) -> Response:
     parts = head[0].split(" ", 2)
     if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit() or len(parts[1]) != 3:
         raise NovaError(f"not an HTTP answer: {head[0]!r}")
-    fields = dict((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in head[1:]))
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
     length = fields.get("content-length")
     if length is not None and length.isdigit() and int(length) <= MAX_ANSWER:
         body = await reader.readexactly(int(length))

@@ -133,11 +133,11 @@ def create_bridge(name: str, mtu: int) -> Request:
 def settle(
     name: str, alias: str | None, *, mtu: int = 0, master: int | None = None, quiet: bool = True, mac: str = ""
 ) -> Request:
-    """The message that gives an existing link its settings and brings it up.
+    """The message that gives an existing link its settings. `bring_up` comes after: addresses are made on the way up.
 
     `quiet`: no IPv6 address of its own. `master`: the bridge's index, 0 to leave its bridge, None to stay.
     """
-    parts = [_IFINFO.pack(0, 0, 0, UP, UP), nl.attr(_IFNAME, name)]
+    parts = [_IFINFO.pack(0, 0, 0, 0, 0), nl.attr(_IFNAME, name)]
     if alias is not None:
         parts.append(nl.attr(_ALIAS, alias.encode()))
     if mtu:
@@ -149,6 +149,11 @@ def settle(
     if quiet:
         parts.append(nl.nest(_AF_SPEC, nl.nest(_IPV6, nl.attr(8, bytes([_GEN_MODE_NONE])))))
     return NEWLINK, 0, b"".join(parts)
+
+
+def bring_up(name: str) -> Request:
+    """The message that brings a link up."""
+    return NEWLINK, 0, _IFINFO.pack(0, 0, 0, UP, UP) + nl.attr(_IFNAME, name)
 
 
 def enslave(index: int, master: int) -> Request:
