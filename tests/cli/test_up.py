@@ -144,7 +144,7 @@ def test_what_was_created_and_the_password_outlive_a_supervisor_that_is_killed(
     with running(data, "--engine", "fake") as second:
         assert (data / "admin-password").read_text() == password
         assert [item.name for item in cloud(second, monkeypatch).network.networks()] == ["blue"]
-        until(lambda: "snapshot taken" in second.output.read_text(), what="the agent has its rows anew")
+        until(lambda: "agent connected" in second.output.read_text(), what="the agent is back")
         assert " error " not in second.output.read_text()
 
 
