@@ -32,7 +32,6 @@ def _fill(folder: Path) -> Path:
 
 async def main(folder: Path) -> None:
     """The story, told by assertions."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True)
     cloud = await Cloud(folder).start()
     kept = await cloud.made(TOKEN, "/networks", name="kept")
     filler = _fill(folder)
@@ -69,4 +68,5 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", sys.argv[1]], check=True)
     asyncio.run(main(Path(sys.argv[1])))

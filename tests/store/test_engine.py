@@ -52,7 +52,7 @@ class Held:
 
     async def __aexit__(self, *_: object) -> None:
         self.go.set()
-        await self.task
+        await asyncio.wait([self.task])
 
 
 async def _queued(store: Store, *requests: Callable[[Transaction], object]) -> list[asyncio.Future[object]]:
@@ -97,6 +97,22 @@ async def test_a_request_that_fails_undoes_itself_alone(store: Store) -> None:
     changes = store.read_now(lambda conn: journal.since(conn, 0))
     assert [change.id for change in changes] == ["a", "b", "c"]
     assert not sa.inspect(store.engine).has_table("half")
+
+
+async def test_a_transaction_that_the_database_gave_up_fails_all_who_shared_it(store: Store) -> None:
+    """SQLite rolls back by itself when, say, the disk fills up under a statement; here a statement plays that."""
+
+    def give_up(tx: Transaction) -> None:
+        tx.execute(sa.text("ROLLBACK"))
+        tx.execute(sa.text("SELECT * FROM nowhere"))
+
+    async with Held(store):
+        tasks = await _queued(store, note("before"), give_up)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert [type(result) for result in results] == [sa.exc.OperationalError] * 2
+    assert store.read_now(journal.last) == 0
+    assert await store.write(note("after")) == "after"
+    assert [change.id for change in store.read_now(lambda conn: journal.since(conn, 0))] == ["after"]
 
 
 async def test_a_change_is_journalled_with_who_made_it_and_what_it_was(store: Store) -> None:
