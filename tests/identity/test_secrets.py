@@ -139,14 +139,14 @@ async def test_users_change_their_own_password_and_older_tokens_end(cloud: Cloud
 async def test_bootstrapping_again_changes_nothing_but_a_new_password(cloud: Cloud, identity: Identity) -> None:
     before = await cloud.admin()
     rows = [(await cloud.call(before, "GET", f"/{name}"))[name] for name in ("users", "projects", "roles", "endpoints")]
-    assert not await bootstrap(identity, ADMIN_PASSWORD)
-    assert not await bootstrap(identity, None)
+    assert not await bootstrap(identity, "only for a new one")
+    assert not await bootstrap(identity, "", ADMIN_PASSWORD)
     await cloud.call(before, "GET", "/users")
     again = [
         (await cloud.call(before, "GET", f"/{name}"))[name] for name in ("users", "projects", "roles", "endpoints")
     ]
     assert again == rows
-    await bootstrap(identity, "another")
+    await bootstrap(identity, "", "another")
     await cloud.call(before, "GET", "/users", status=401)
     await cloud.login("admin", ADMIN_PASSWORD, status=401)
     await cloud.login("admin", "another", project("admin"))

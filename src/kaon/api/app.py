@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -165,10 +164,10 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 def create_app(
     store: Store,
     authenticate: Authenticate,
-    policy_file: Path | None = None,
+    policy: Policy,
     identity_url: str = "/identity",
     extra: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application: the Network API and whatever routes are added (identity, health, metrics)."""
-    found = routes(store, Policy(policy_file), authenticate, identity_url)
+    found = routes(store, policy, authenticate, identity_url)
     return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown})

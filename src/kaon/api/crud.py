@@ -102,6 +102,7 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
     """GET of a list: filtered, sorted, paged."""
     resource, presenter = service.resource, service.presenter
     query = queries.parse(resource, pairs)
+    await _meet_first_need(service, query.filters.get("project_id", [caller.project_id])[0], caller)
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
@@ -118,6 +119,15 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
         return b'{"%s":[%s]%s}' % (name, b",".join(rows), tail)
 
     return await service.store.read(run)
+
+
+async def _meet_first_need(service: Service, project_id: str, caller: Caller) -> None:
+    """Make what a project lacks when it first lists this resource; nobody makes it for another's project but admins."""
+    need = service.resource.first_need
+    if need is None or not project_id or (project_id != caller.project_id and not caller.is_admin):
+        return
+    if await service.store.read(lambda conn: need.lacks(conn, project_id)):
+        await service.store.write(lambda tx: need.make(tx, project_id), caller)
 
 
 def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
@@ -176,6 +186,7 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
 
     def run(tx: Transaction) -> dict[str, Any]:
         record, _ = _writable(service, tx, id, action.name, "")
-        return action.run(tx, record, body)
+        answer = action.run(tx, record, body)
+        return {service.resource.name: _shown(service, tx, answer)} if action.shows else answer
 
     return _encode(await service.store.write(run, caller))

@@ -100,9 +100,10 @@ def targets_of(conn: sa.Connection, user_id: str) -> tuple[set[str], set[str], b
     ).all()
     projects = {target for kind, target, inherited in rows if kind == "project" and not inherited}
     domains = {target for kind, target, inherited in rows if kind == "domain" and not inherited}
+    inherited_by: set[str] = set()
     pending = {target for _, target, inherited in rows if inherited}
     while pending:
         below = set(conn.execute(sa.select(PROJECT.c.id).where(PROJECT.c.parent_id.in_(pending))).scalars())
-        pending = below - projects
-        projects |= below
-    return projects, domains, any(kind == "system" for kind, _, _ in rows)
+        pending = below - inherited_by
+        inherited_by |= below
+    return projects | inherited_by, domains, any(kind == "system" for kind, _, _ in rows)

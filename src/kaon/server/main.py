@@ -22,6 +22,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
+from kaon.api.policy import Policy
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -42,6 +43,7 @@ from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
+
 T = TypeVar("T")
 
 
@@ -109,11 +111,11 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
         )
         return RemoteValidator(remote.url, credentials, remote.cache_time), []
     identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
-    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
     return identity.validator, identity_routes(identity)
 
 
-async def serve(launch: Launch, web: uvicorn.Config) -> None:
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
@@ -123,15 +125,15 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()
-    web.app = requests.wrap(
-        create_app(
-            store,
-            authenticator(validator),
-            Path(settings.policy_file) if settings.policy_file else None,
-            settings.identity.url or f"{settings.public_url}/identity",
-            [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
-        )
+    app = create_app(
+        store,
+        authenticator(validator),
+        policy,
+        settings.identity.url or f"{settings.public_url}/identity",
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -157,6 +159,8 @@ def main() -> None:
     catalog.resources()
     web = uvicorn.Config(
         "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http="httptools",
         lifespan="off",
@@ -170,11 +174,12 @@ def main() -> None:
     )
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
+    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web))
+        runner.run(serve(launch, web, policy))
 
 
 if __name__ == "__main__":

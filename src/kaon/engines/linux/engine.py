@@ -138,6 +138,8 @@ class LinuxEngine:
         for manager in reversed(self._extra):
             step(manager.apply, of(manager, new=False))
         step(self._netns.apply, of(self._netns, new=True))
+        if any(operation.id.table == Netns.table and operation.new is not None for operation in operations):
+            self._watch_all()
         step(self._sysctls.apply, lambda operation: operation.id.table == Sysctl.table and not _of_link(operation))
         step(self._nft.apply, of(self._nft))
         step(self._acl.apply, of(self._acl))
@@ -150,8 +152,6 @@ class LinuxEngine:
         for manager in self._extra:
             step(manager.apply, of(manager, new=True))
         step(self._netns.apply, of(self._netns, new=False))
-        if any(operation.id.table == Netns.table for operation in operations):
-            self._watch_all()
         return failed
 
     # ------------------------------------------------------------ watching
@@ -199,6 +199,8 @@ class LinuxEngine:
             if "watch" not in namespace.kept:
                 port = self._nft.context(namespace).port
                 namespace.kept["watch"] = NamespaceWatch(namespace, port, self._epoll)
+                # What notices are compared with.
+                self._links.read_in(name)
 
 
 def _of_link(operation: Operation) -> bool:

@@ -184,7 +184,7 @@ class LinkManager:
         found = ln.find(namespace, name)
         if found is None or not found.ours or found.kind != "bridge":
             self._clear(namespace, name)
-            self._send(namespace, ln.create(name, "bridge", value.mtu, data=ln.bridge_data()))
+            self._send(namespace, ln.create_bridge(name, value.mtu))
         else:
             self._send(namespace, ln.change_bridge(name))
         # The host must take no address from what tenants say on its bridge. Before it is up, so there is no gap.
@@ -194,27 +194,26 @@ class LinkManager:
                     file.write("1")
             except FileNotFoundError:
                 pass
-        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu))
+        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu), ln.bring_up(name))
 
     def _veth(self, namespace: Namespace, name: str, value: Veth, origin: str, old: Row | None) -> None:
         peer = self._namespaces.get(value.peer_netns)
         ownership = "owned" if value.peer_owned else "tenant"
         alias = _alias(origin, value.peer_netns, value.peer_name, value.peer_mac, ownership)
         master = ln.index_of(namespace, value.master) if value.master else 0
-        near = ln.settle(name, alias, mtu=value.mtu, master=master)
+        near = ln.settle(name, alias, mtu=value.mtu, master=master), ln.bring_up(name)
         found = ln.find(namespace, name)
         if found is not None and found.ours and found.words[1:] == alias.split(" ")[1:]:
             far = ln.find(peer, value.peer_name)
             if far is not None or not value.peer_owned:
-                self._send(namespace, near)
+                self._send(namespace, *near)
                 if far is not None:
                     self._settle_far_end(peer, namespace, name, value)
                 return
         self._clear(namespace, name)
-        data = ln.veth_data(peer, value.peer_name, value.peer_mac, value.mtu)
-        made = ln.create(name, "veth", value.mtu, data=data, master=master)
+        made = ln.create_veth(name, value.mtu, peer, value.peer_name, value.peer_mac)
         try:
-            self._send(namespace, made, near)
+            self._send(namespace, made, *near)
         except NetlinkError as error:
             if error.errno != _EEXIST:
                 raise
@@ -225,14 +224,14 @@ class LinkManager:
                     f"interface {value.peer_name} exists already in {where}: remove it or attach under another name",
                 ) from None
             self._clear(peer, value.peer_name)
-            self._send(namespace, made, near)
+            self._send(namespace, made, *near)
         if value.peer_owned:
             self._settle_far_end(peer, namespace, name, value)
 
     def _settle_far_end(self, peer: Namespace, namespace: Namespace, name: str, value: Veth) -> None:
         alias = f"{ln.FAR}{namespace.name}/{name}" if value.peer_owned else None
         request = ln.settle(value.peer_name, alias, mtu=value.mtu, mac=value.peer_mac, quiet=False)
-        self._send(peer, request)
+        self._send(peer, request, ln.bring_up(value.peer_name))
 
     def _tap(self, namespace: Namespace, name: str, value: Tap, origin: str) -> None:
         found = ln.find(namespace, name)
@@ -242,7 +241,7 @@ class LinkManager:
             with namespace.entered():
                 _make_tap(name, value.owner_uid)
         master = ln.index_of(namespace, value.master) if value.master else 0
-        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu, master=master))
+        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu, master=master), ln.bring_up(name))
 
 
 def _make_tap(name: str, owner_uid: int) -> None:
