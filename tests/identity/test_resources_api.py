@@ -56,7 +56,8 @@ async def test_a_second_one_of_the_same_name_is_a_conflict(
     await cloud.call(admin, "POST", f"/{plural}", {kind: body}, 201)
     error = (await cloud.call(admin, "POST", f"/{plural}", {kind: body}, 409))["error"]
     assert error["title"] == "Conflict"
-    assert error["message"].startswith(f"Conflict occurred attempting to store {kind} - Duplicate entry found with")
+    assert error["message"].startswith(f"Conflict occurred attempting to store {kind} - ")
+    assert body.get("name", body.get("id")) in error["message"]
 
 
 async def test_names_are_unique_in_a_domain_only(cloud: Cloud) -> None:
