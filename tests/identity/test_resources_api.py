@@ -132,6 +132,11 @@ async def test_a_body_that_makes_no_user_is_explained(cloud: Cloud, body: Any, s
     assert [user["name"] for user in (await cloud.call(await cloud.admin(), "GET", "/users"))["users"]] == ["admin"]
 
 
+@pytest.mark.parametrize("wrong", [{"domain_id": "nowhere"}, {"parent_id": "nothing"}, {"is_domain": True}])
+async def test_a_project_must_lie_somewhere_that_is_there(cloud: Cloud, wrong: dict[str, Any]) -> None:
+    await cloud.call(await cloud.admin(), "POST", "/projects", {"project": {"name": "red", **wrong}}, 400)
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b'{"user": {"name": "\\ud800"}}'])
 async def test_what_is_no_json_is_400(cloud: Cloud, data: bytes) -> None:
     headers = {"X-Auth-Token": await cloud.admin()}

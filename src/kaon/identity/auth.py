@@ -75,6 +75,7 @@ async def _token_reply(call: Call, facts: TokenFacts, token: str, status: HTTPSt
 async def _issue(call: Call) -> Response:
     """POST /v3/auth/tokens."""
     token, facts = await authenticate(call, await read_body(call.request))
+    call.authenticated(facts)
     return await _token_reply(call, facts, token, HTTPStatus.CREATED)
 
 
