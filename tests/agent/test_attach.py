@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,7 +46,7 @@ async def test_attach_returns_when_the_port_is_real(parts: tuple[Server, Host, P
 
 
 async def test_the_control_socket_is_private(parts: tuple[Server, Host, Path]) -> None:
-    assert os.stat(parts[2]).st_mode & 0o777 == 0o600
+    assert parts[2].stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_port_that_cannot_be_made_says_why_and_works_once_it_can(parts: tuple[Server, Host, Path]) -> None:

@@ -156,7 +156,8 @@ def _commands(rows: list[Row]) -> Iterator[str]:
         yield f"{_in(row)} sysctl -qw {name.replace('.', '%').replace('/', '.')}={row.value.value}"
     for row, n, name in of(Bridge):
         yield f"ip {n} link add {name} mtu {row.value.mtu} type bridge; ip {n} link set {name} up"
-        yield f"ip {n} link set {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1; sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1"
+        yield f"ip {n} link set {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1"
+        yield f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1"
     for row, n, name in of(Veth):
         value = row.value
         peer = f"netns {value.peer_netns}" if value.peer_netns else ""
@@ -173,7 +174,9 @@ def _commands(rows: list[Row]) -> Iterator[str]:
     for row, n, name in of(Address):
         yield f"ip {n} addr replace {row.id.key[2]} dev {name} nodad"
     for row, n, name in of(Route):
-        yield f"ip {n} route replace {name} {f'via {row.value.via}' if row.value.via else ''} {f'dev {row.value.dev}' if row.value.dev else ''}"
+        via = f"via {row.value.via}" if row.value.via else ""
+        dev = f"dev {row.value.dev}" if row.value.dev else ""
+        yield f"ip {n} route replace {name} {via} {dev}"
 
 
 def _in(row: Row) -> str:

@@ -60,6 +60,11 @@ def test_a_port_among_ten_thousand_compiles_its_own_scopes() -> None:
     put, delete, scopes = compiled(desired, cloud.take())
     assert (put, delete) == ([], []) and scopes == 1
 
+    cloud.put("network", network, name="renamed")
+    cloud.put("subnet", cloud.subnets(network)[0]["id"], name="renamed")
+    put, delete, scopes = compiled(desired, cloud.take())
+    assert (put, delete) == ([], []) and scopes == 4, "network, services, router and its interface"
+
     rule = cloud.rule(group, "ingress", protocol="tcp", port_range_min=80, port_range_max=80)
     put, delete, scopes = compiled(desired, cloud.take())
     assert scopes == 1 and {row.id.table for row in put} == {"chain", "acl_group"} and not delete

@@ -66,10 +66,12 @@ class Scene:
             '#!/bin/sh\nset | grep -E "^(ip|mask|router|dns|mtu|staticroutes|domain|hostname|boot_file|lease)="\n'
             '[ "$1" = bound ] || exit 0\nip addr replace $ip/$mask dev $interface\n'
             "set -- $staticroutes\n"
-            'while [ $# -gt 1 ]; do ip route replace $1 via $2 dev $interface onlink; shift 2; done\n'
+            "while [ $# -gt 1 ]; do ip route replace $1 via $2 dev $interface onlink; shift 2; done\n"
         )
         script.chmod(0o755)
-        return self.kernel.run(f"udhcpc -i eth0 -n -q -f -t 5 -T 1 -O staticroutes -O mtu -O 121 -s {script} 2>&1", name)
+        return self.kernel.run(
+            f"udhcpc -i eth0 -n -q -f -t 5 -T 1 -O staticroutes -O mtu -O 121 -s {script} 2>&1", name
+        )
 
 
 @pytest.fixture
@@ -90,6 +92,7 @@ def test_instances_configure_themselves(scene: Scene) -> None:
     assert "pxe.0" in offered
     assert "dns='192.0.2.53'" in scene.lease("i3")
     until(lambda: "fd00:1::f816:3eff:fe00" in kernel.run("ip -6 addr show dev eth0", "i1"), 10, "SLAAC address")
+    until(lambda: "tentative" not in kernel.run("ip -6 addr show dev eth0", "i1"), 10, "duplicate detection ends")
     assert "mtu 1442" in kernel.run("ip link show eth0", "i1")
     advertised = kernel.run("rdisc6 -1 eth0", "i1")
     assert "fe80::f816:3eff:fe00:2" in advertised, "from the router's own link-local address"

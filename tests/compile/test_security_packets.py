@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 
 
 class Scene:
-    """Two networks with the same prefixes, two instances each (a1 a2, b1 b2), all in groups that allow everything out."""
+    """Two networks with the same prefixes, two instances each (a1 a2, b1 b2), in groups that let members in."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel

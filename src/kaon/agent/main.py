@@ -14,9 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaon import launch as orders
+from kaon import log as logs
+from kaon import privileges
 from kaon.agent import answer
 from kaon.agent.control import SOCKET
+from kaon.agent.engine import build
 from kaon.agent.link import Link
+from kaon.agent.nova import Nova
 from kaon.agent.saved import SavedRows
 from kaon.converge.loop import Converger, Report
 from kaon.converge.worker import ConvergeWorker
@@ -92,9 +97,35 @@ async def run_until_signal(
     log.info("stopped", extra={"host": config.host})
 
 
-def cleanup(make_engine: Callable[[], Engine], folder: Path) -> list[str]:
-    """Remove all that Kaon made on this host, and only that; no agent may run. Returns what could not be removed."""
-    engine = make_engine()
+def main() -> None:
+    """Be this host's agent, as `kaon up` orders it, until SIGTERM or the end of the supervisor."""
+    launch = orders.receive()
+    privileges.die_with_parent(launch.parent)
+    settings = launch.settings
+    logs.setup(settings.log.format, settings.log.level)
+    folder = Path(launch.folder or Path(settings.data) / "agent")
+    config = AgentConfig(settings.host, Path(launch.agent_socket), folder, settings.engine)
+    nova = Nova(settings.nova.metadata_url, settings.nova.metadata_secret) if settings.nova.metadata_url else None
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        await run_until_signal(
+            config, lambda: build(config.engine, folder, loop, nova), lambda: orders.announce_ready(launch)
+        )
+
+    asyncio.run(serve())
+
+
+def cleanup(engine: str, folder: Path) -> list[str]:
+    """Remove all that Kaon made on this host, and only that; no agent may run. Returns what could not be removed.
+
+    `engine` is its name, `folder` the agent's.
+    """
+    return remove_all(build(engine, folder, None), folder)
+
+
+def remove_all(engine: Engine, folder: Path) -> list[str]:
+    """The same with a given engine, which is closed in the end."""
     try:
         converger = Converger(engine)
         converger.take_snapshot(0, ())

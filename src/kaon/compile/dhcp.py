@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from kaon.compile import facts, names
-from kaon.compile.l2 import mtu
+from kaon.compile.facts import NetworkTerms
 from kaon.compile.metadata import METADATA_ADDRESS
 from kaon.compile.view import View
 from kaon.rows import Address, DhcpHost, DhcpServer, Netns, Route, Row, Sysctl, row
@@ -24,7 +24,7 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     """The namespace and the server of a network whose DHCP port is realised on this host."""
     port_id = view.fact(facts.dhcp_port, network_id)
     port = view.get("port", port_id) if port_id else None
-    network = view.get("network", network_id)
+    network = view.fact(facts.network_terms, network_id)
     if port is None or network is None:
         return
     origin = f"network/{network_id}"
@@ -32,15 +32,16 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     yield row(Netns(), netns, origin=origin)
     for name, value in NAMESPACE_SYSCTLS.items():
         yield row(Sysctl(value), netns, name, origin=origin)
-    subnets = _served_subnets(view, network_id)
+    served = view.fact(facts.served_subnets, network_id)
     own = {ip["subnet_id"]: ip["ip_address"] for ip in port.get("fixed_ips") or ()}
-    for subnet in view.by("subnet", "network_id", network_id):
+    subnets = view.by("subnet", "network_id", network_id)
+    for subnet in subnets:
         if subnet["id"] in own:
             yield from _interface_rows(netns, own[subnet["id"]], subnet, f"port/{port_id}")
     if view.config.metadata:
         yield row(Address(), netns, names.DHCP_DEVICE, f"{METADATA_ADDRESS}/32", origin=f"port/{port_id}")
-    if subnets and facts.is_up(network):
-        options = tuple(_options(view, network, subnets, own))
+    if served and network.up:
+        options = tuple(_options(view, network, [subnet for subnet in subnets if subnet["id"] in served], own))
         yield row(DhcpServer(options), netns, origin=origin)
 
 
@@ -54,15 +55,7 @@ def _interface_rows(netns: str, address: str, subnet: Record, origin: str) -> It
         yield row(Route(gateway, names.DHCP_DEVICE), netns, default, origin=origin)
 
 
-def _served_subnets(view: View, network_id: str) -> list[Record]:
-    return [subnet for subnet in view.by("subnet", "network_id", network_id) if subnet.get("enable_dhcp", True)]
-
-
-def _domain(view: View, network: Record) -> str:
-    return (network.get("dns_domain") or view.config.dns_domain).rstrip(".")
-
-
-def _options(view: View, network: Record, subnets: list[Record], own: dict[str, str]) -> Iterator[str]:
+def _options(view: View, network: NetworkTerms, subnets: list[Record], own: dict[str, str]) -> Iterator[str]:
     """The configuration of dnsmasq (dnsmasq(8)): the server answers known ports only, each on its subnets' terms."""
     yield f"interface={names.DHCP_DEVICE}"
     yield "except-interface=lo"
@@ -71,9 +64,8 @@ def _options(view: View, network: Record, subnets: list[Record], own: dict[str, 
     yield "no-resolv"
     for server in view.config.dns_servers:
         yield f"server={server}"
-    domain = _domain(view, network)
-    yield f"domain={domain}"
-    yield f"local=/{domain}/"
+    yield f"domain={network.domain}"
+    yield f"local=/{network.domain}/"
     yield "dhcp-authoritative"
     for subnet in subnets:
         tag = f"subnet-{subnet['id'][:8]}"
@@ -89,7 +81,7 @@ def _options(view: View, network: Record, subnets: list[Record], own: dict[str, 
             yield f"dhcp-range=set:{tag},{prefix.network_address},static,{prefix.prefixlen},{lease}"
             servers = subnet.get("dns_nameservers") or [address]
             yield f"dhcp-option=tag:{tag},option6:dns-server," + ",".join(f"[{server}]" for server in servers)
-            yield f"dhcp-option=tag:{tag},option6:domain-search,{domain}"
+            yield f"dhcp-option=tag:{tag},option6:domain-search,{network.domain}"
 
 
 def _dhcpv6(subnet: Record) -> bool:
@@ -97,7 +89,7 @@ def _dhcpv6(subnet: Record) -> bool:
     return (subnet.get("ipv6_address_mode") or "") in ("dhcpv6-stateful", "dhcpv6-stateless")
 
 
-def _options_v4(view: View, network: Record, subnet: Record, tag: str, address: str) -> Iterator[str]:
+def _options_v4(view: View, network: NetworkTerms, subnet: Record, tag: str, address: str) -> Iterator[str]:
     option = f"dhcp-option=tag:{tag},option:"
     gateway = subnet.get("gateway_ip")
     yield f"{option}router,{gateway}" if gateway else f"{option}router"
@@ -114,15 +106,15 @@ def _options_v4(view: View, network: Record, subnet: Record, tag: str, address: 
         text = ",".join(f"{destination},{nexthop}" for destination, nexthop in routes)
         yield f"{option}classless-static-route,{text}"
         yield f"dhcp-option=tag:{tag},249,{text}"
-    yield f"{option}mtu,{mtu(network)}"
+    yield f"{option}mtu,{network.mtu}"
 
 
 def port_rows(view: View, port: Record) -> Iterator[Row]:
     """A port as the DHCP server of its network knows it."""
-    network = view.get("network", port["network_id"])
+    network = view.fact(facts.network_terms, port["network_id"])
     if facts.is_service(port) or network is None or not view.fact(facts.dhcp_port, port["network_id"]):
         return
-    served = {subnet["id"] for subnet in _served_subnets(view, network["id"])}
+    served = view.fact(facts.served_subnets, port["network_id"])
     addresses = tuple(ip["ip_address"] for ip in port.get("fixed_ips") or () if ip["subnet_id"] in served)
     if not addresses:
         return
@@ -130,10 +122,10 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
     host = DhcpHost(
         port["mac_address"].lower(),
         addresses,
-        (name, f"{name}.{_domain(view, network)}"),
+        (name, f"{name}.{network.domain}"),
         tuple(_port_options(port)),
     )
-    yield row(host, names.network_netns(network["id"]), port["id"], origin=f"port/{port['id']}")
+    yield row(host, names.network_netns(port["network_id"]), port["id"], origin=f"port/{port['id']}")
 
 
 def _port_options(port: Record) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kaon.compile.view import View
 from kaon.world.world import Record, policy_bucket, policy_key
 
@@ -9,6 +11,8 @@ TRUSTED = 1
 """The packet mark of Kaon's own ports and of ports without port security: not filtered."""
 CLOSED = 2
 """The packet mark of filtered ports without any security group: nothing but address configuration passes."""
+DEFAULT_MTU = 1500
+"""Bytes; for networks that say nothing."""
 _RANKS = 128
 """How many policies may share a hash; marks below this are reserved."""
 
@@ -17,6 +21,33 @@ def attachment_here(view: View, port_id: str) -> Record | None:
     """The attachment of a port on this host, if any."""
     attachment = view.get("attachment", port_id)
     return attachment if attachment is not None and attachment["host"] == view.config.host else None
+
+
+class NetworkTerms(NamedTuple):
+    """What a network means for its ports; the rest of the network's record is no matter of theirs.
+
+    `mtu` is in bytes, `zone` the conntrack zone, `domain` the DNS domain of the ports' names.
+    """
+
+    mtu: int
+    zone: int
+    up: bool
+    domain: str
+
+
+def network_terms(view: View, network_id: str) -> NetworkTerms | None:
+    """What a network means for its ports, None when it does not exist."""
+    network = view.get("network", network_id)
+    if network is None:
+        return None
+    domain = (network.get("dns_domain") or view.config.dns_domain).rstrip(".")
+    return NetworkTerms(int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain)
+
+
+def served_subnets(view: View, network_id: str) -> tuple[str, ...]:
+    """The ids of the network's subnets that its DHCP server serves."""
+    subnets = view.by("subnet", "network_id", network_id)
+    return tuple(subnet["id"] for subnet in subnets if subnet.get("enable_dhcp", True))
 
 
 def attached_network(view: View, network_id: str) -> bool:

@@ -12,25 +12,18 @@ from kaon.compile.view import View
 from kaon.rows import Bridge, Member, Row, Tap, Veth, row
 from kaon.world.world import Record
 
-DEFAULT_MTU = 1500
-"""Bytes; for networks that say nothing."""
-
-
-def mtu(network: Record) -> int:
-    """The MTU of a network in bytes."""
-    return int(network.get("mtu") or DEFAULT_MTU)
-
 
 def network_rows(view: View, network_id: str) -> Iterator[Row]:
     """The bridge of a network that is realised on this host, its conntrack zone, and its way to the outside."""
     network = view.get("network", network_id)
-    if network is None or not facts.network_here(view, network_id):
+    terms = view.fact(facts.network_terms, network_id)
+    if network is None or terms is None or not facts.network_here(view, network_id):
         return
     origin = f"network/{network_id}"
     bridge = names.bridge(network_id)
-    yield row(Bridge(mtu(network)), HOST, bridge, origin=origin)
+    yield row(Bridge(terms.mtu), HOST, bridge, origin=origin)
     yield element("inet", "bridges", names.quoted(bridge), origin=origin)
-    yield element("inet", "zones", names.quoted(bridge), str(network["zone"]), origin=origin)
+    yield element("inet", "zones", names.quoted(bridge), str(terms.zone), origin=origin)
     kind, _, where = view.config.physical_networks.get(network.get("provider:physical_network") or "", "").partition(
         ":"
     )
@@ -38,7 +31,7 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
         # Kaon's ports never join the operator's bridge itself: whether that bridge passes packets to the inet hooks
         # is the operator's choice, and filtered ports on it might go unjudged.
         far, near = names.patch(network_id)
-        yield row(Veth(HOST, near, _patch_mac(network_id), mtu(network), where), HOST, far, origin=origin)
+        yield row(Veth(HOST, near, _patch_mac(network_id), terms.mtu, where), HOST, far, origin=origin)
         yield row(Member(bridge), HOST, near, origin=origin)
         yield element("bridge", "port_marks", names.quoted(near), names.mark(facts.TRUSTED), origin=origin)
     elif kind == "interface":
@@ -54,18 +47,18 @@ def _patch_mac(network_id: str) -> str:
 
 def port_rows(view: View, port: Record) -> Iterator[Row]:
     """What joins a port to its network's bridge: an attached instance's, the DHCP server's or a router's."""
-    network = view.get("network", port["network_id"])
+    network = view.fact(facts.network_terms, port["network_id"])
     place = _place(view, port)
     if network is None or place is None:
         return
     origin = f"port/{port['id']}"
     near, netns, peer, tap = place
-    bridge = names.bridge(network["id"])
+    bridge = names.bridge(port["network_id"])
     if tap:
-        yield row(Tap(mtu(network), bridge), HOST, near, origin=origin)
+        yield row(Tap(network.mtu, bridge), HOST, near, origin=origin)
     else:
         owned = facts.is_service(port)
-        veth = Veth(netns, peer, port["mac_address"].lower(), mtu(network), bridge, owned)
+        veth = Veth(netns, peer, port["mac_address"].lower(), network.mtu, bridge, owned)
         yield row(veth, HOST, near, origin=origin)
     yield element("bridge", "port_marks", names.quoted(near), names.mark(facts.port_mark(view, port)), origin=origin)
     if not carries(view, port):
@@ -74,7 +67,8 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
 
 def carries(view: View, port: Record) -> bool:
     """Whether a port may carry anything: it, its network and, for a router's port, the router are up."""
-    up = facts.is_up(port) and facts.is_up(view.get("network", port["network_id"]))
+    network = view.fact(facts.network_terms, port["network_id"])
+    up = facts.is_up(port) and network is not None and network.up
     if (port.get("device_owner") or "").startswith("network:router_"):
         return up and facts.is_up(view.get("router", port["device_id"]))
     return up

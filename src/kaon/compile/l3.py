@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterator
 
 from kaon.compile import facts, names
-from kaon.compile.l2 import mtu
 from kaon.compile.metadata import METADATA_ADDRESS
 from kaon.compile.view import View
 from kaon.rows import Address, DhcpServer, MetadataListener, Netns, Route, Row, Sysctl, row
@@ -80,7 +79,7 @@ def _default_routes(view: View, gateway: Record) -> Iterator[tuple[str, Route]]:
 def _advertisements(view: View, port: Record) -> Iterator[str]:
     """What dnsmasq advertises on an interface (RFC 4861): the flags follow from the subnets' ipv6_ra_mode."""
     device = names.router_device(port)
-    network = view.get("network", port["network_id"])
+    network = view.fact(facts.network_terms, port["network_id"])
     ranges = []
     for ip in port.get("fixed_ips") or ():
         subnet = view.get("subnet", ip["subnet_id"])
@@ -99,7 +98,7 @@ def _advertisements(view: View, port: Record) -> Iterator[str]:
     if ranges and network is not None:
         yield f"interface={device}"
         # Unsolicited every 60 s, valid for three times the longest interval that RFC 4861 allows by default.
-        yield f"ra-param={device},mtu:{mtu(network)},60,1800"
+        yield f"ra-param={device},mtu:{network.mtu},60,1800"
         yield from ranges
 
 

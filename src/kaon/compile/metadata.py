@@ -23,17 +23,22 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
         yield row(listener, names.network_netns(network_id), origin=f"network/{network_id}")
 
 
+def _listeners(view: View, network_id: str) -> tuple[tuple[str, str], ...]:
+    """The namespaces whose listeners a network's instances reach, each with the subnet from which (empty: any)."""
+    listeners = []
+    if view.fact(facts.dhcp_port, network_id):
+        listeners.append((names.network_netns(network_id), ""))
+    for interface in view.by("port", "router_network", network_id):
+        if interface["device_owner"] == "network:router_interface":
+            router = names.router_netns(interface["device_id"])
+            listeners += [(router, ip["subnet_id"]) for ip in interface.get("fixed_ips") or ()]
+    return tuple(listeners)
+
+
 def port_rows(view: View, port: Record, attachment: Record) -> Iterator[Row]:
     """The instance behind an attached port's addresses, for its network's listener and its routers'."""
     if not view.config.metadata:
         return
-    listeners: list[tuple[str, set[str] | None]] = []
-    if view.fact(facts.dhcp_port, port["network_id"]):
-        listeners.append((names.network_netns(port["network_id"]), None))
-    for interface in view.by("port", "router_network", port["network_id"]):
-        if interface["device_owner"] == "network:router_interface":
-            subnets = {ip["subnet_id"] for ip in interface.get("fixed_ips") or ()}
-            listeners.append((names.router_netns(interface["device_id"]), subnets))
     instance = MetadataInstance(
         port_id=port["id"],
         instance_id=attachment.get("instance_id") or port.get("device_id") or port["id"],
@@ -45,9 +50,9 @@ def port_rows(view: View, port: Record, attachment: Record) -> Iterator[Row]:
     )
     answered = {
         (netns, ip["ip_address"])
-        for netns, subnets in listeners
+        for netns, subnet in view.fact(_listeners, port["network_id"])
         for ip in port.get("fixed_ips") or ()
-        if ":" not in ip["ip_address"] and (subnets is None or ip["subnet_id"] in subnets)
+        if ":" not in ip["ip_address"] and subnet in ("", ip["subnet_id"])
     }
     for netns, address in sorted(answered):
         yield row(instance, netns, address, origin=f"port/{port['id']}")

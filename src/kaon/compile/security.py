@@ -146,7 +146,7 @@ def prefix_rows(view: View, group_id: str) -> Iterator[Row]:
 
 def port_rows(view: View, port: Record, local: bool) -> Iterator[Row]:
     """Who a filtered port is when an established connection is judged again."""
-    network = view.get("network", port["network_id"])
+    network = view.fact(facts.network_terms, port["network_id"])
     groups = tuple(sorted(port.get("security_groups") or ()))
     if network is None or not (local or any(view.fact(facts.remote_group_here, group) for group in groups)):
         return
@@ -154,4 +154,4 @@ def port_rows(view: View, port: Record, local: bool) -> Iterator[Row]:
     if local:
         addresses.append(link_local(port["mac_address"].lower()))
     prefixes = tuple(str(ipaddress.ip_network(address)) for address in addresses)
-    yield row(AclPort(int(network["zone"]), prefixes, groups, local), port["id"], origin=f"port/{port['id']}")
+    yield row(AclPort(network.zone, prefixes, groups, local), port["id"], origin=f"port/{port['id']}")

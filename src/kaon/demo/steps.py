@@ -312,7 +312,7 @@ def faults(show: Show, step: Step) -> None:
     )
     after = kernel.objects()
     see(step, f"kernel objects before and after the restart: {len(before)} lines, the same", before == after)
-    writes = asyncio.run(control.status(show.stage.control)).figures.get("kernel_writes", -1)
+    writes = asyncio.run(control.status(show.stage.control)).figures.get("kernel_writes_total", -1)
     see(step, f"kernel writes by the restarted agent: {writes:.0f}", writes == 0)
     _repair(show, step, f"bridge port {second.device} removed", ["ip", "link", "del", second.device], second)
     _repair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,20 +52,20 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         "fixed_ips": _first_addresses(tx, id, network["id"], owner, mac, wanted),
         "ip_allocation": "none" if wanted == [] else "immediate",
         "status": "DOWN",
-        "status_reason": None,
         **UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
     }
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
     port = records.insert(tx, PORT, values)
+    port_security.join(tx, id, port["security_groups"])
     if owner in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, network["id"])
     return port
 
 
 def _subnets(tx: Transaction, network_id: str) -> list[Record]:
-    return records.select(tx.conn, SUBNET, SUBNET.table.c.network_id == network_id)
+    return records.by(tx.conn, SUBNET, network_id=network_id)
 
 
 def _first_addresses(
@@ -81,12 +82,16 @@ def _first_addresses(
     return ipam.allocate(tx, id, [*chosen, *added])
 
 
-def _mac_in_use(tx: Transaction, network_id: str, mac: str) -> bool:
+@cache
+def _holder_of_mac() -> sa.Select[tuple[str]]:
     table = PORT.table
-    return (
-        tx.execute(sa.select(table.c.id).where(table.c.network_id == network_id, table.c.mac_address == mac)).first()
-        is not None
+    return sa.select(table.c.id).where(
+        table.c.network_id == sa.bindparam("_network"), table.c.mac_address == sa.bindparam("_mac")
     )
+
+
+def _mac_in_use(tx: Transaction, network_id: str, mac: str) -> bool:
+    return tx.execute(_holder_of_mac(), {"_network": network_id, "_mac": mac}).first() is not None
 
 
 def _mac(tx: Transaction, network: Record, wanted: str | None) -> str:
@@ -152,6 +157,9 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+    if changes["security_groups"] != port["security_groups"]:
+        port_security.leave(tx, port["id"])
+        port_security.join(tx, port["id"], changes["security_groups"])
     return records.update(tx, PORT, port, changes)
 
 
@@ -213,6 +221,7 @@ def remove(tx: Transaction, port: Record) -> None:
             floatingip.update(tx, item, {"port_id": None})
     subnets = {item["id"]: item for item in _subnets(tx, port["network_id"])}
     ipam.release(tx, port["fixed_ips"], subnets)
+    port_security.leave(tx, port["id"])
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)
@@ -224,7 +233,7 @@ def remove(tx: Transaction, port: Record) -> None:
 # ---------------------------------------------------------------- status
 
 
-def set_status(tx: Transaction, states: Mapping[str, tuple[str, str | None]]) -> None:
+def set_status(tx: Transaction, states: Mapping[str, tuple[str, str]]) -> None:
     """Write what convergence found: port id -> (status, reason). Derived, so it is shown but not journalled."""
     table = PORT.table
     for id, (status, reason) in states.items():
@@ -232,12 +241,12 @@ def set_status(tx: Transaction, states: Mapping[str, tuple[str, str | None]]) ->
             sa.update(table)
             .where(
                 table.c.id == id,
-                (table.c.status != status) | (sa.func.coalesce(table.c.status_reason, "") != (reason or "")),
+                (table.c.status != status) | (sa.func.coalesce(table.c["kaon:status_reason"], "") != (reason or "")),
             )
             .values(
                 {
                     table.c.status: status,
-                    table.c.status_reason: reason or None,
+                    table.c["kaon:status_reason"]: reason or None,
                     table.c.updated_at: records.timestamp(tx.now),
                     table.c.revision_number: table.c.revision_number + 1,
                 }
@@ -288,7 +297,8 @@ def _holds_text(column: sa.ColumnElement[Any], texts: Iterable[str]) -> sa.Colum
 
 
 def _filter_groups(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    return _holds_text(PORT.table.c.security_groups, values)
+    joined = port_security.PORT_GROUPS.c
+    return PORT.table.c.id.in_(sa.select(joined.port_id).where(joined.security_group_id.in_(values)))
 
 
 def _filter_pairs(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
@@ -435,7 +445,7 @@ PORT = Resource(
             alias="binding",
         ),
         Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
-        Attribute("status_reason", types.nullable(types.text(1024)), internal=True),
+        Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     ),
     create=create,
     update=update,

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
+
 from kaon.resources import records
-from kaon.resources.declare import _declared, named
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.resources.port_types import MAX_ADDRESS_PAIRS
+from kaon.resources.security_group import SECURITY_GROUP, default_group
+from kaon.resources.sharing import is_shared
 from kaon.store.journal import Record
+from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
+
+PORT_GROUPS = sa.Table(
+    "port_security_groups",
+    metadata,
+    sa.Column("port_id", sa.String(36), primary_key=True),
+    sa.Column("security_group_id", sa.String(36), primary_key=True, index=True),
+)
+"""Repeats ``security_groups`` of ports, so that the ports of a group are found without reading them all."""
+
+_JOIN = sa.insert(PORT_GROUPS)
+_LEAVE = sa.delete(PORT_GROUPS).where(PORT_GROUPS.c.port_id == sa.bindparam("_port"))
+
+
+def join(tx: Transaction, port_id: str, groups: Sequence[str]) -> None:
+    """Note the groups of a new port."""
+    if groups:
+        tx.execute(_JOIN, [{"port_id": port_id, "security_group_id": id} for id in groups])
+
+
+def leave(tx: Transaction, port_id: str) -> None:
+    """Forget the groups of a port."""
+    tx.execute(_LEAVE, {"_port": port_id})
 
 
 def _trusted(owner: str) -> bool:
@@ -31,10 +56,10 @@ def for_creation(tx: Transaction, body: dict[str, Any], network: Record) -> dict
     if groups and not enabled:
         raise _groups_need_security()
     if groups is None:
-        groups = [_default_group(tx, body["project_id"])] if enabled else []
+        groups = [default_group(tx, body["project_id"])["id"]] if enabled else []
     else:
         _demand_groups(tx, groups)
-    return {"port_security_enabled": enabled, "security_groups": [id for id in groups if id]}
+    return {"port_security_enabled": enabled, "security_groups": groups}
 
 
 def for_update(tx: Transaction, port: Record, body: dict[str, Any]) -> dict[str, Any]:
@@ -54,16 +79,12 @@ def for_update(tx: Transaction, port: Record, body: dict[str, Any]) -> dict[str,
     return {"security_groups": groups}
 
 
-def _default_group(tx: Transaction, project_id: str) -> str:
-    if "security_group" not in _declared:
-        return ""
-    group: Record = importlib.import_module("kaon.resources.security_group").default_group(tx, project_id)
-    return str(group["id"])
-
-
 def _demand_groups(tx: Transaction, ids: Sequence[str]) -> None:
     for id in ids:
-        records.get(tx.conn, named("security_group"), id)
+        group = records.get(tx.conn, SECURITY_GROUP, id)
+        caller = tx.caller
+        if not caller.is_admin and group["project_id"] != caller.project_id and not is_shared(group, caller):
+            raise records.missing(SECURITY_GROUP, id)
 
 
 def demand_pairs(pairs: Sequence[dict[str, str]]) -> None:

@@ -22,6 +22,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
+from kaon.api.policy import Policy
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -35,13 +36,14 @@ from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
-from kaon.server.metrics import metrics_routes
+from kaon.server.metrics import Requests, metrics_routes
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
+
 T = TypeVar("T")
 
 
@@ -113,7 +115,7 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     return identity.validator, identity_routes(identity)
 
 
-async def serve(launch: Launch, web: uvicorn.Config) -> None:
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
@@ -122,13 +124,16 @@ async def serve(launch: Launch, web: uvicorn.Config) -> None:
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
-    web.app = create_app(
+    requests = Requests()
+    app = create_app(
         store,
         authenticator(validator),
-        Path(settings.policy_file) if settings.policy_file else None,
+        policy,
         settings.identity.url or f"{settings.public_url}/identity",
-        [*own_routes, *metrics_routes(store, channel, hosts, ready.is_set)],
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -154,6 +159,8 @@ def main() -> None:
     catalog.resources()
     web = uvicorn.Config(
         "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http="httptools",
         lifespan="off",
@@ -167,11 +174,12 @@ def main() -> None:
     )
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
+    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web))
+        runner.run(serve(launch, web, policy))
 
 
 if __name__ == "__main__":

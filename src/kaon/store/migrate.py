@@ -53,15 +53,16 @@ def version(conn: sa.Connection) -> str:
 
 def prepare(path: Path) -> None:
     """Import what `upgrade` is going to need. Call it while Python's own files can be read, before privileges go."""
-    if not path.exists():
-        return
+    known = revisions()
+    # Making engines imports the driver, and opens nothing.
     writing, reading = sqlite.engines(path)
-    with reading.connect() as conn:
-        current = version(conn)
+    if path.exists():
+        with reading.connect() as conn:
+            current = version(conn)
+        if current not in ("", known[-1]):
+            _scripts()
     for engine in (writing, reading):
         engine.dispose()
-    if current not in ("", revisions()[-1]):
-        _scripts()
 
 
 def upgrade(store: Store) -> None:

@@ -55,9 +55,8 @@ class LinuxEngine:
             self._nft,
             self._acl,
         )
-        self._managers: dict[str, Manager] = {
-            table: manager for manager in (*self._kernel, *self._extra) for table in manager.tables
-        }
+        self._all: tuple[Manager, ...] = (*self._kernel, *self._extra)
+        self._managers = {table: manager for manager in self._all for table in manager.tables}
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
             table
@@ -93,7 +92,7 @@ class LinuxEngine:
         """All rows of ours, or those in the scopes. Watching starts before reading, so that nothing falls between."""
         if scopes is None:
             self._watch_all()
-            return [found for manager in (*self._kernel, *self._extra) for found in manager.read()]
+            return [found for manager in self._all for found in manager.read()]
         rows: list[Row] = []
         for manager, netns in dict.fromkeys((self._managers[scope.table], scope.netns) for scope in scopes):
             if isinstance(manager, LinkManager | AddressManager | RouteManager | SysctlManager | NftablesManager):
@@ -138,6 +137,8 @@ class LinuxEngine:
         for manager in reversed(self._extra):
             step(manager.apply, of(manager, new=False))
         step(self._netns.apply, of(self._netns, new=True))
+        if any(operation.id.table == Netns.table and operation.new is not None for operation in operations):
+            self._watch_all()
         step(self._sysctls.apply, lambda operation: operation.id.table == Sysctl.table and not _of_link(operation))
         step(self._nft.apply, of(self._nft))
         step(self._acl.apply, of(self._acl))
@@ -150,8 +151,6 @@ class LinuxEngine:
         for manager in self._extra:
             step(manager.apply, of(manager, new=True))
         step(self._netns.apply, of(self._netns, new=False))
-        if any(operation.id.table == Netns.table for operation in operations):
-            self._watch_all()
         return failed
 
     # ------------------------------------------------------------ watching
@@ -199,6 +198,8 @@ class LinuxEngine:
             if "watch" not in namespace.kept:
                 port = self._nft.context(namespace).port
                 namespace.kept["watch"] = NamespaceWatch(namespace, port, self._epoll)
+                # What notices are compared with.
+                self._links.read_in(name)
 
 
 def _of_link(operation: Operation) -> bool:

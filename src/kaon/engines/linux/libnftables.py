@@ -39,7 +39,7 @@ def _load() -> ctypes.CDLL:
         ("nft_ctx_get_error_buffer", text, (pointer,)),
         ("nft_run_cmd_from_buffer", ctypes.c_int, (pointer, text)),
     ):
-        entry = library[function]
+        entry = getattr(library, function)
         entry.restype, entry.argtypes = result, arguments
     return library
 
@@ -50,30 +50,33 @@ class Nft:
     def __init__(self, namespace: Namespace) -> None:
         self._library = _load()
         with namespace.entered():
-            before = _descriptors()
+            before = _sockets()
             self._context = self._library.nft_ctx_new(0)
             if not self._context:
                 raise OSError(12, "libnftables gives no context: are nf_tables in the kernel?")
-            opened = _descriptors() - before
+            opened = [number for inode, number in _sockets().items() if inode not in before]
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
         self._library.nft_ctx_output_set_flags(self._context, _NUMERIC_ALL)
         # Asking for anything makes the kernel give the socket its port id.
-        self._library.nft_run_cmd_from_buffer(self._context, b"list tables")
+        self.run("list tables")
         self.port = next((port for port in map(_port, opened) if port is not None), None)
 
-    def run(self, commands: str) -> None:
-        """Run commands as one transaction; raises NftError with nft's words."""
-        if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()) != 0:
-            words = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace")
-            raise NftError(22, words.strip().splitlines()[0] if words.strip() else "nft gives no reason")
+    def run(self, commands: str) -> bytes:
+        """Run commands as one transaction and return what nft says; raises NftError with nft's words."""
+        status = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
+        # Both buffers grow until they are read.
+        answer: bytes = self._library.nft_ctx_get_output_buffer(self._context)
+        words = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace").strip()
+        if status != 0:
+            raise NftError(22, words.splitlines()[0] if words else "nft gives no reason")
+        return answer
 
     def ask(self, command: str) -> list[dict[str, Any]]:
         """Run a list command and return the objects that it answers with; raises NftError."""
         self._library.nft_ctx_output_set_flags(self._context, _NUMERIC_ALL | _JSON)
         try:
-            self.run(command)
-            answer = self._library.nft_ctx_get_output_buffer(self._context)
+            answer = self.run(command)
         finally:
             self._library.nft_ctx_output_set_flags(self._context, _NUMERIC_ALL)
         objects: list[dict[str, Any]] = msgspec.json.decode(answer)["nftables"] if answer.strip() else []
@@ -86,8 +89,15 @@ class Nft:
             self._context = None
 
 
-def _descriptors() -> set[int]:
-    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+def _sockets() -> dict[str, int]:
+    """This process's sockets by inode, since a descriptor's number may be taken again at once."""
+    found = {}
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            found[os.readlink(path)] = int(path.name)  # noqa: PTH115 (its target is no path)
+        except FileNotFoundError:
+            continue
+    return {inode: number for inode, number in found.items() if inode.startswith("socket:")}
 
 
 def _port(descriptor: int) -> int | None:

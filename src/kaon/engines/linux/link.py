@@ -18,7 +18,7 @@ FAR = "kaon-far:"
 ALIAS_BYTES = 255
 
 _ADDRESS, _IFNAME, _MTU, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC = 1, 3, 4, 10, 18, 20, 26
-_NET_NS_FD, _EXT_MASK, _LINK_NETNSID, _IPV6 = 28, 29, 37, 10
+_GROUP, _NET_NS_FD, _EXT_MASK, _LINK_NETNSID, _IPV6 = 27, 28, 29, 37, 10
 _SKIP_STATISTICS = 8
 _GEN_MODE_NONE = 1
 _IFINFO = struct.Struct("=BxHiII")
@@ -123,23 +123,21 @@ def index_of(namespace: Namespace, name: str) -> int:
 Request = tuple[int, int, bytes]
 
 
-def create(name: str, kind: str, mtu: int, *, data: bytes = b"", master: int = 0) -> Request:
-    """The message that makes a link, down."""
-    info = nl.nest(_LINKINFO, nl.attr(1, kind), nl.attr(2 | nl.NESTED, data) if data else b"")
-    parts = [_IFINFO.pack(0, 0, 0, 0, 0), nl.attr(_IFNAME, name), nl.attr(_MTU, mtu), info]
-    if master:
-        parts.append(nl.attr(_MASTER, master))
-    return NEWLINK, nl.CREATE | nl.EXCL, b"".join(parts)
+def create_bridge(name: str, mtu: int) -> Request:
+    """The message that makes a bridge, down, with its settings."""
+    info = nl.nest(_LINKINFO, nl.attr(1, "bridge"), nl.attr(2 | nl.NESTED, bridge_data()))
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_MTU, mtu) + info
+    return NEWLINK, nl.CREATE | nl.EXCL, body
 
 
 def settle(
     name: str, alias: str | None, *, mtu: int = 0, master: int | None = None, quiet: bool = True, mac: str = ""
 ) -> Request:
-    """The message that gives an existing link its settings and brings it up.
+    """The message that gives an existing link its settings. `bring_up` comes after: addresses are made on the way up.
 
     `quiet`: no IPv6 address of its own. `master`: the bridge's index, 0 to leave its bridge, None to stay.
     """
-    parts = [_IFINFO.pack(0, 0, 0, UP, UP), nl.attr(_IFNAME, name)]
+    parts = [_IFINFO.pack(0, 0, 0, 0, 0), nl.attr(_IFNAME, name)]
     if alias is not None:
         parts.append(nl.attr(_ALIAS, alias.encode()))
     if mtu:
@@ -153,6 +151,11 @@ def settle(
     return NEWLINK, 0, b"".join(parts)
 
 
+def bring_up(name: str) -> Request:
+    """The message that brings a link up."""
+    return NEWLINK, 0, _IFINFO.pack(0, 0, 0, UP, UP) + nl.attr(_IFNAME, name)
+
+
 def enslave(index: int, master: int) -> Request:
     """The message that makes a link a port of a bridge, or (0) of none."""
     return NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + nl.attr(_MASTER, master)
@@ -161,6 +164,16 @@ def enslave(index: int, master: int) -> Request:
 def delete(name: str) -> Request:
     """The message that removes a link."""
     return DELLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name)
+
+
+def put_in_group(name: str, group: int) -> Request:
+    """The message that puts a link into a group."""
+    return NEWLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_GROUP, group)
+
+
+def delete_group(group: int) -> Request:
+    """The message that removes every link of a group at once."""
+    return DELLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_GROUP, group)
 
 
 def bridge_data() -> bytes:
@@ -183,13 +196,19 @@ def change_bridge(name: str) -> Request:
     return NEWLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + info
 
 
-def veth_data(peer: Namespace, name: str, mac: str, mtu: int) -> bytes:
-    """The far end of a veth: up, in its namespace, under its name and MAC address, all at once."""
-    parts = [_IFINFO.pack(0, 0, 0, UP, UP), nl.attr(_IFNAME, name), nl.attr(_MTU, mtu)]
-    if mac:
-        parts.append(nl.attr(_ADDRESS, bytes.fromhex(mac.replace(":", ""))))
+def create_veth(name: str, mtu: int, peer: Namespace, peer_name: str, peer_mac: str) -> Request:
+    """The message that makes a veth pair: the far end up, in its namespace, under its name and MAC address.
+
+    The far end is the link that the message is about, because only that one can come up in the message that makes it.
+    """
+    near = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_MTU, mtu)
+    parts = [_IFINFO.pack(0, 0, 0, UP, UP), nl.attr(_IFNAME, peer_name), nl.attr(_MTU, mtu)]
+    if peer_mac:
+        parts.append(nl.attr(_ADDRESS, bytes.fromhex(peer_mac.replace(":", ""))))
     parts.append(nl.attr(_NET_NS_FD, peer.descriptor))
-    return nl.attr(1 | nl.NESTED, b"".join(parts))
+    data = nl.nest(2, nl.attr(1 | nl.NESTED, near))
+    parts.append(nl.nest(_LINKINFO, nl.attr(1, "veth"), data))
+    return NEWLINK, nl.CREATE | nl.EXCL, b"".join(parts)
 
 
 def _where(namespace: Namespace) -> str:

@@ -16,11 +16,15 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, Row, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, Row, RowId, Tap, Value, Veth, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
 """An MTU that no desired row has: the row exists and differs."""
+_TOGETHER = 4
+"""From how many links on removal goes by group."""
+_DOOMED = 0x6B616F6E
+"""The link group of what is about to be removed."""
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x2, 0x1000, 0x4000, 0x8000
 
@@ -119,7 +123,10 @@ class LinkManager:
     def apply(self, operations: Sequence[Operation]) -> list[Failed]:
         """Remove, then make and change, bridges before what goes into them."""
         failed = []
+        gone = self._remove_together(operations)
         for operation in sorted(operations, key=_order):
+            if operation.id in gone:
+                continue
             try:
                 self._apply(operation)
             except OSError as error:
@@ -127,6 +134,28 @@ class LinkManager:
                 reason = f"{operation.id.table} {operation.id.key[1]}: {error.strerror or error}"
                 failed.append(Failed(operation.id, known.origin if known else "", reason))
         return failed
+
+    def _remove_together(self, operations: Sequence[Operation]) -> set[RowId]:
+        """Remove links in bulk where there are several, since the kernel waits some milliseconds for each alone."""
+        by_netns: dict[str, list[Operation]] = {}
+        for operation in operations:
+            if operation.new is None and operation.id.table != Member.table:
+                by_netns.setdefault(operation.id.key[0], []).append(operation)
+        gone: set[RowId] = set()
+        for netns, mine in by_netns.items():
+            try:
+                namespace = self._namespaces.get(netns)
+                links = ln.dump(namespace) if len(mine) >= _TOGETHER else {}
+            except OSError:
+                continue
+            marked = [operation.id for operation in mine if (it := links.get(operation.id.key[1])) and it.ours]
+            for start in range(0, len(marked), 256):
+                part = marked[start : start + 256]
+                errors = namespace.route.requests([ln.put_in_group(row_id.key[1], _DOOMED) for row_id in part])
+                self.writes += 1
+                if not any(errors) and namespace.route.requests([ln.delete_group(_DOOMED)]) == [None]:
+                    gone.update(part)
+        return gone
 
     def _apply(self, operation: Operation) -> None:
         netns, name = operation.id.key
@@ -184,7 +213,7 @@ class LinkManager:
         found = ln.find(namespace, name)
         if found is None or not found.ours or found.kind != "bridge":
             self._clear(namespace, name)
-            self._send(namespace, ln.create(name, "bridge", value.mtu, data=ln.bridge_data()))
+            self._send(namespace, ln.create_bridge(name, value.mtu))
         else:
             self._send(namespace, ln.change_bridge(name))
         # The host must take no address from what tenants say on its bridge. Before it is up, so there is no gap.
@@ -194,27 +223,26 @@ class LinkManager:
                     file.write("1")
             except FileNotFoundError:
                 pass
-        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu))
+        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu), ln.bring_up(name))
 
     def _veth(self, namespace: Namespace, name: str, value: Veth, origin: str, old: Row | None) -> None:
         peer = self._namespaces.get(value.peer_netns)
         ownership = "owned" if value.peer_owned else "tenant"
         alias = _alias(origin, value.peer_netns, value.peer_name, value.peer_mac, ownership)
         master = ln.index_of(namespace, value.master) if value.master else 0
-        near = ln.settle(name, alias, mtu=value.mtu, master=master)
+        near = ln.settle(name, alias, mtu=value.mtu, master=master), ln.bring_up(name)
         found = ln.find(namespace, name)
         if found is not None and found.ours and found.words[1:] == alias.split(" ")[1:]:
             far = ln.find(peer, value.peer_name)
             if far is not None or not value.peer_owned:
-                self._send(namespace, near)
+                self._send(namespace, *near)
                 if far is not None:
                     self._settle_far_end(peer, namespace, name, value)
                 return
         self._clear(namespace, name)
-        data = ln.veth_data(peer, value.peer_name, value.peer_mac, value.mtu)
-        made = ln.create(name, "veth", value.mtu, data=data, master=master)
+        made = ln.create_veth(name, value.mtu, peer, value.peer_name, value.peer_mac)
         try:
-            self._send(namespace, made, near)
+            self._send(namespace, made, *near)
         except NetlinkError as error:
             if error.errno != _EEXIST:
                 raise
@@ -225,14 +253,14 @@ class LinkManager:
                     f"interface {value.peer_name} exists already in {where}: remove it or attach under another name",
                 ) from None
             self._clear(peer, value.peer_name)
-            self._send(namespace, made, near)
+            self._send(namespace, made, *near)
         if value.peer_owned:
             self._settle_far_end(peer, namespace, name, value)
 
     def _settle_far_end(self, peer: Namespace, namespace: Namespace, name: str, value: Veth) -> None:
         alias = f"{ln.FAR}{namespace.name}/{name}" if value.peer_owned else None
         request = ln.settle(value.peer_name, alias, mtu=value.mtu, mac=value.peer_mac, quiet=False)
-        self._send(peer, request)
+        self._send(peer, request, ln.bring_up(value.peer_name))
 
     def _tap(self, namespace: Namespace, name: str, value: Tap, origin: str) -> None:
         found = ln.find(namespace, name)
@@ -242,7 +270,7 @@ class LinkManager:
             with namespace.entered():
                 _make_tap(name, value.owner_uid)
         master = ln.index_of(namespace, value.master) if value.master else 0
-        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu, master=master))
+        self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu, master=master), ln.bring_up(name))
 
 
 def _make_tap(name: str, owner_uid: int) -> None:

@@ -11,7 +11,7 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 NETLINK_ROUTE = 0
@@ -109,6 +109,9 @@ class NetlinkSocket:
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE)
             self._socket.setblocking(False)
+        else:
+            # The kernel answers at once; a thread that waits for ever on a lost answer would be worse than an error.
+            self._socket.settimeout(10)
         self._socket.bind((0, 0))
         self.port: int = self._socket.getsockname()[0]
         self._sequence = 0
@@ -147,11 +150,12 @@ class NetlinkSocket:
                     errors[sequence] = _error(message)
         return [errors[first + index] for index in range(len(batch))]
 
-    def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
         """Bodies of all the objects that a dump request yields; raises NetlinkError."""
         self._sequence += 1
         header = _HEADER.pack(16 + len(body), kind, REQUEST | DUMP, self._sequence, 0)
         self._socket.send(header + body)
+        bodies: list[bytes] = []
         while True:
             for message, sequence in self._receive():
                 if sequence != self._sequence:
@@ -160,13 +164,13 @@ class NetlinkSocket:
                     code = struct.unpack_from("=i", message.body)[0] if len(message.body) >= 4 else 0
                     if code < 0:
                         raise NetlinkError(-code, os.strerror(-code))
-                    return
+                    return bodies
                 if message.kind == _ERROR:
                     error = _error(message)
                     if error is not None:
                         raise error
-                    return
-                yield message.body
+                    return bodies
+                bodies.append(message.body)
 
     def query(self, kind: int, body: bytes) -> list[bytes]:
         """Bodies of the answers to a request about one object; raises NetlinkError, ENODEV or ENOENT without one."""

@@ -12,6 +12,23 @@ down_revision = None
 def upgrade() -> None:
     """Bring the schema from nothing to 0001."""
     op.create_table(
+        "attachments",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("netns", sa.String(length=255), nullable=True),
+        sa.Column("ifname", sa.String(length=15), nullable=True),
+        sa.Column("tap", sa.String(length=15), nullable=True),
+        sa.Column("instance_id", sa.String(length=255), nullable=True),
+        sa.Column("hostname", sa.String(length=255), nullable=True),
+        sa.Column("user_data", sa.String(length=1048576), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
+    )
+    op.create_index(op.f("ix_attachments_host"), "attachments", ["host"], unique=False)
+    op.create_table(
         "free_ranges",
         sa.Column("pool", sa.String(length=80), nullable=False),
         sa.Column("first", sa.String(length=32), nullable=False),
@@ -68,6 +85,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_service")),
     )
     op.create_table(
+        "ip_allocations",
+        sa.Column("subnet_id", sa.String(length=36), nullable=False),
+        sa.Column("address", sa.String(length=32), nullable=False),
+        sa.Column("ip", sa.String(length=45), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("subnet_id", "address", name=op.f("pk_ip_allocations")),
+    )
+    op.create_index(op.f("ix_ip_allocations_ip"), "ip_allocations", ["ip"], unique=False)
+    op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
+    op.create_table(
         "journal",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
@@ -112,6 +140,41 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_networks_project_id"), "networks", ["project_id"], unique=False)
     op.create_table(
+        "ports",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("network_id", sa.String(length=36), nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=True),
+        sa.Column("mac_address", sa.String(length=17), nullable=True),
+        sa.Column("fixed_ips", sa.JSON(), nullable=True),
+        sa.Column("device_id", sa.String(length=255), nullable=True),
+        sa.Column("device_owner", sa.String(length=255), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=True),
+        sa.Column("security_groups", sa.JSON(), nullable=True),
+        sa.Column("port_security_enabled", sa.Boolean(), nullable=True),
+        sa.Column("allowed_address_pairs", sa.JSON(), nullable=True),
+        sa.Column("extra_dhcp_opts", sa.JSON(), nullable=True),
+        sa.Column("binding_host_id", sa.String(length=255), nullable=True),
+        sa.Column("binding_vnic_type", sa.String(length=64), nullable=True),
+        sa.Column("binding_profile", sa.JSON(), nullable=True),
+        sa.Column("binding_vif_type", sa.String(length=64), nullable=True),
+        sa.Column("binding_vif_details", sa.JSON(), nullable=True),
+        sa.Column("ip_allocation", sa.String(length=16), nullable=True),
+        sa.Column("status_reason", sa.String(length=1024), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ports")),
+        sa.UniqueConstraint("network_id", "mac_address", name="uq_ports_mac"),
+    )
+    op.create_index(op.f("ix_ports_binding_host_id"), "ports", ["binding_host_id"], unique=False)
+    op.create_index(op.f("ix_ports_device_id"), "ports", ["device_id"], unique=False)
+    op.create_index(op.f("ix_ports_network_id"), "ports", ["network_id"], unique=False)
+    op.create_index(op.f("ix_ports_project_id"), "ports", ["project_id"], unique=False)
+    op.create_table(
         "quota_usages",
         sa.Column("project_id", sa.String(length=255), nullable=False),
         sa.Column("resource", sa.String(length=64), nullable=False),
@@ -147,6 +210,34 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_store_facts")),
     )
+    op.create_table(
+        "subnets",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("network_id", sa.String(length=36), nullable=True),
+        sa.Column("ip_version", sa.Integer(), nullable=True),
+        sa.Column("cidr", sa.String(length=49), nullable=True),
+        sa.Column("gateway_ip", sa.String(length=45), nullable=True),
+        sa.Column("allocation_pools", sa.JSON(), nullable=True),
+        sa.Column("dns_nameservers", sa.JSON(), nullable=True),
+        sa.Column("host_routes", sa.JSON(), nullable=True),
+        sa.Column("enable_dhcp", sa.Boolean(), nullable=True),
+        sa.Column("ipv6_ra_mode", sa.String(length=64), nullable=True),
+        sa.Column("ipv6_address_mode", sa.String(length=64), nullable=True),
+        sa.Column("subnetpool_id", sa.String(length=36), nullable=True),
+        sa.Column("service_types", sa.JSON(), nullable=True),
+        sa.Column("router_external", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnets")),
+    )
+    op.create_index(op.f("ix_subnets_network_id"), "subnets", ["network_id"], unique=False)
+    op.create_index(op.f("ix_subnets_project_id"), "subnets", ["project_id"], unique=False)
+    op.create_index(op.f("ix_subnets_subnetpool_id"), "subnets", ["subnetpool_id"], unique=False)
     op.create_table(
         "identity_assignment",
         sa.Column("actor_kind", sa.String(length=8), nullable=False),
