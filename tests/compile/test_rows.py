@@ -193,7 +193,7 @@ def test_members_may_share_an_address_until_the_last_of_them_goes() -> None:
     assert set(elements(state, f"members4-{group}")) == {"10.0.0.5", "10.0.0.6", "10.0.0.100"}
     assert set(elements(state, f"prefixes4-{group}")) == {"10.9.0.0/24"}
     cloud.delete("port", second)
-    put, delete = state.apply(cloud.take())
+    _, delete = state.apply(cloud.take())
     assert not [id for id in delete if id.key[-1] == "10.0.0.100"]
     cloud.put("port", port, allowed_address_pairs=[])
     state.apply(cloud.take())
