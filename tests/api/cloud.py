@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from kaon.api.app import create_app
+from kaon.api.policy import Policy
 from kaon.caller import Caller
 from kaon.resources.catalog import first_starts, resources
 from kaon.resources.errors import ApiError
@@ -44,7 +45,7 @@ class Cloud:
         resources()
         self.store = Store(folder / "kaon.db")
         metadata.create_all(self.store.engine)
-        self.app = create_app(self.store, authenticate, policy_file)
+        self.app = create_app(self.store, authenticate, Policy(policy_file))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://kaon")
 
     async def start(self) -> Cloud:

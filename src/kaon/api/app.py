@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from kaon.api import crud
+from kaon.api import crud, openapi
 from kaon.api.crud import Service
 from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, read_body
 from kaon.api.policy import Policy
@@ -112,8 +111,13 @@ async def _version(request: Request, _caller: Caller) -> Answer:
     served = [
         {"name": item.name, "collection": item.collection, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
         for item in resources()
+        if item.methods
     ]
     return Answer(200, _encode({"resources": served}))
+
+
+async def _openapi(_request: Request) -> Response:
+    return Response(openapi.encoded(), media_type="application/json")
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
@@ -132,6 +136,7 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 
     found: list[BaseRoute] = [
         Route("/", _versions, methods=["GET"]),
+        Route(f"{openapi.ROOT}/openapi.json", _openapi, methods=["GET"]),
         route("/v2.0", "GET", _version),
         route("/v2.0/", "GET", _version),
         route("/v2.0/extensions", "GET", _extensions),
@@ -159,10 +164,10 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 def create_app(
     store: Store,
     authenticate: Authenticate,
-    policy_file: Path | None = None,
+    policy: Policy,
     identity_url: str = "/identity",
     extra: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application: the Network API and whatever routes are added (identity, health, metrics)."""
-    found = routes(store, Policy(policy_file), authenticate, identity_url)
+    found = routes(store, policy, authenticate, identity_url)
     return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown})

@@ -13,7 +13,7 @@ from kaon.api import query as queries
 from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter
 from kaon.caller import Caller
-from kaon.resources import quota, records
+from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
 from kaon.store.engine import Store
@@ -58,7 +58,7 @@ async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Record:
     resource, caller = service.resource, tx.caller
-    target = {**values, **service.presenter.parents(tx.conn, values)}
+    target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.quota is not None:
@@ -102,6 +102,7 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
     """GET of a list: filtered, sorted, paged."""
     resource, presenter = service.resource, service.presenter
     query = queries.parse(resource, pairs)
+    await _meet_first_need(service, query.filters.get("project_id", [caller.project_id])[0], caller)
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
@@ -120,6 +121,15 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
     return await service.store.read(run)
 
 
+async def _meet_first_need(service: Service, project_id: str, caller: Caller) -> None:
+    """Make what a project lacks when it first lists this resource; nobody makes it for another's project but admins."""
+    need = service.resource.first_need
+    if need is None or not project_id or (project_id != caller.project_id and not caller.is_admin):
+        return
+    if await service.store.read(lambda conn: need.lacks(conn, project_id)):
+        await service.store.write(lambda tx: need.make(tx, project_id), caller)
+
+
 def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
     """The record and its target, when the caller may know of it and the precondition holds."""
     record, target = _readable(service, tx.conn, id, tx.caller)
@@ -132,10 +142,11 @@ def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: s
 
 def _demand_revision(record: Record, if_match: str) -> None:
     """RFC 9110 section 13.1.1 as Neutron speaks it: ``If-Match: revision_number=5``."""
-    name, _, number = if_match.strip('"').partition("=")
-    if name != "revision_number" or not number.isdecimal():
+    name, _, digits = if_match.strip('"').partition("=")
+    number = types.natural(digits)
+    if name != "revision_number" or number is None:
         raise bad_request(f"Invalid If-Match header '{if_match}': revision_number=NUMBER is needed")
-    if int(number) != record["revision_number"]:
+    if number != record["revision_number"]:
         raise ApiError(
             412,
             "RevisionNumberConstraintFailed",
@@ -175,6 +186,7 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
 
     def run(tx: Transaction) -> dict[str, Any]:
         record, _ = _writable(service, tx, id, action.name, "")
-        return action.run(tx, record, body)
+        answer = action.run(tx, record, body)
+        return {service.resource.name: _shown(service, tx, answer)} if action.shows else answer
 
     return _encode(await service.store.write(run, caller))

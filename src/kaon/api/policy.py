@@ -9,6 +9,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import _checks, policy
 
+from kaon.api.checks import compiled
 from kaon.caller import Caller
 from kaon.resources.catalog import resources
 from kaon.resources.declare import REQUIRED, UNSET, Resource
@@ -23,17 +24,21 @@ _NO_FILE = "no-policy.yaml"
 
 
 class FieldCheck(_checks.Check):
-    """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language."""
+    """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language.
+
+    On a target of another kind it is the attribute of the target's parent: a port's network.
+    """
 
     def __init__(self, kind: str, match: str) -> None:
         super().__init__(kind, match)
-        _collection, _, condition = match.partition(":")
+        collection, _, condition = match.partition(":")
         self._name, _, value = condition.rpartition("=")
+        self._of_parent = f"{collection.removesuffix('s')}:{self._name}"
         self._value = {"True": True, "False": False}.get(value, value)
         self._regex = value[1:] if value.startswith("~") else ""
 
     def __call__(self, target: Target, creds: Any, enforcer: Any, current_rule: Any = None) -> bool:
-        value = target.get(self._name)
+        value = target.get(self._of_parent, target.get(self._name))
         if self._regex:
             return isinstance(value, str) and value.startswith(self._regex.lstrip("^"))
         return bool(value == self._value)
@@ -53,7 +58,7 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 class Policy:
-    """The rules in force. Asking costs a few microseconds a rule: the parsed checks are called directly."""
+    """The rules in force, each compiled to a function once. Asking costs a few microseconds a rule."""
 
     def __init__(self, file: Path | None = None) -> None:
         conf = cfg.ConfigOpts()
@@ -68,13 +73,13 @@ class Policy:
         for name, check in names.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
         self._enforcer.load_rules()
-        self._rules = self._enforcer.rules
+        self._rules = compiled(self._enforcer.rules, self._enforcer)
 
     def allows(self, rule: str, target: Target, creds: Mapping[str, Any]) -> bool:
         """Whether the rule holds; a rule that does not exist holds for nobody but falls back to ``default``."""
-        check = self._rules.get(rule) or self._rules["default"]
+        test = self._rules.get(rule) or self._rules["default"]
         try:
-            return bool(check(target, dict(creds), self._enforcer, rule))
+            return test(target, creds)
         except KeyError:  # the check reads an attribute that the target has not
             return False
 

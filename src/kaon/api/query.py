@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import records
+from kaon.resources import records, types
 from kaon.resources.declare import Attribute, Resource
 from kaon.resources.errors import bad_request, invalid
 from kaon.store.journal import Record
@@ -19,6 +19,8 @@ MAX_PAGE = 100_000
 
 _CONTROL = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
 _TAGS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
+EXTRA_FILTERS = _TAGS | {"changed_since"}
+"""Filters that no attribute is behind by name."""
 
 
 class Query(NamedTuple):
@@ -40,7 +42,7 @@ def parse(resource: Resource, pairs: Sequence[tuple[str, str]]) -> Query:
         (control if name in _CONTROL else filters).setdefault(name, []).append(value)
     if "tenant_id" in filters:
         filters.setdefault("project_id", []).extend(filters.pop("tenant_id"))
-    unknown = sorted(name for name in filters if not _filterable(resource, name))
+    unknown = sorted(name for name in filters if not filterable(resource, name))
     if unknown:
         raise bad_request(f"{unknown} is invalid attribute for filtering")
     return Query(
@@ -53,11 +55,20 @@ def parse(resource: Resource, pairs: Sequence[tuple[str, str]]) -> Query:
     )
 
 
-def _filterable(resource: Resource, name: str) -> bool:
-    if name in resource.filters or name == "changed_since" or (name in _TAGS and "tags" in resource.by_name):
-        return True
+def filterable(resource: Resource, name: str) -> bool:
+    """Whether a list can be filtered by this name."""
+    if name in resource.filters or name == "tenant_id":
+        return name in resource.filters or "project_id" in resource.by_name
+    if name in EXTRA_FILTERS:
+        return ("updated_at" if name == "changed_since" else "tags") in resource.by_name
     attribute = resource.by_name.get(name)
-    return attribute is not None and attribute.filter and not attribute.internal
+    return attribute is not None and attribute.filter and attribute.stored and not attribute.internal
+
+
+def sortable(resource: Resource, name: str) -> bool:
+    """Whether a list can be sorted by this name."""
+    attribute = resource.by_name.get("project_id" if name == "tenant_id" else name)
+    return attribute is not None and attribute.sort and attribute.stored and not attribute.internal
 
 
 def _sorts(resource: Resource, control: Mapping[str, list[str]]) -> list[tuple[str, bool]]:
@@ -66,8 +77,7 @@ def _sorts(resource: Resource, control: Mapping[str, list[str]]) -> list[tuple[s
         raise bad_request("The number of sort_keys and sort_dirs must be same")
     keys = ["project_id" if key == "tenant_id" else key for key in keys]
     for key in keys:
-        attribute = resource.by_name.get(key)
-        if attribute is None or not attribute.sort or attribute.internal or not attribute.stored:
+        if not sortable(resource, key):
             raise bad_request(f"{key} is invalid attribute for sort_key")
     for direction in directions:
         if direction not in ("asc", "desc"):
@@ -79,9 +89,10 @@ def _limit(control: Mapping[str, list[str]]) -> int | None:
     text = control.get("limit", [""])[0]
     if not text:
         return None
-    if not text.isdecimal():
+    number = types.natural(text)
+    if number is None:
         raise bad_request(f"Limit must be an integer 0 or greater and not '{text}'")
-    return min(int(text), MAX_PAGE) or None
+    return min(number, MAX_PAGE) or None
 
 
 def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
@@ -105,7 +116,10 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
     where: list[sa.ColumnElement[bool]] = []
     for name, texts in query.filters.items():
         if name in resource.filters:
-            where.append(resource.filters[name](texts, caller))
+            try:
+                where.append(resource.filters[name](texts, caller))
+            except ValueError as error:
+                raise invalid(str(error)) from None
         elif name in _TAGS:
             where.append(_tagged(resource, name, texts))
         elif name == "changed_since":

@@ -25,6 +25,10 @@ COMMANDS: dict[str, Command] = {
     "up": Command("kaon.cli.up", "run Kaon: the API server and this host's agent"),
     "down": Command("kaon.cli.down", "stop the Kaon that runs on a data folder; networks stay as they are"),
     "status": Command("kaon.cli.status", "show what runs on a data folder, and where its API is"),
+    "attach": Command("kaon.cli.attach", "make a port appear on this host, in a namespace or as a tap device"),
+    "detach": Command("kaon.cli.detach", "remove a port from this host"),
+    "exec": Command("kaon.cli.inside", "run a command in the network of a Kaon that runs without root"),
+    "demo": Command("kaon.cli.demo", "run the main job on this machine, in a network of its own, with the evidence"),
     "config": Command("kaon.cli.settings", "print every setting with its value, as a file to start from"),
 }
 

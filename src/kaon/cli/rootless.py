@@ -33,11 +33,21 @@ class RootlessError(Exception):
 def enter() -> None:
     """Move this process, which must have one thread only, into namespaces of its own, as root there.
 
-    `lo` is up inside, and /run/netns is empty and writable. Raises RootlessError where the machine forbids it.
+    Root needs no user namespace for it, and keeps the users of the machine. `lo` is up inside, and /run/netns is empty
+    and writable. Raises RootlessError where the machine forbids it.
     """
     user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWNS) != 0:
+    if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS | (_CLONE_NEWUSER if user else 0)) != 0:
         raise RootlessError(_refusal(ctypes.get_errno()))
+    if user:
+        _become_root(user, group)
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    _own_run_netns()
+    _loopback_up()
+
+
+def _become_root(user: int, group: int) -> None:
+    """Map the user to root of the new user namespace."""
     try:
         # gid_map may be written by an ordinary user only after setgroups is denied: user_namespaces(7).
         Path("/proc/self/setgroups").write_text("deny")
@@ -45,9 +55,6 @@ def enter() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as error:
         raise RootlessError(_refusal(error.errno or 0)) from error
-    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-    _own_run_netns()
-    _loopback_up()
 
 
 def _refusal(error: int) -> str:

@@ -90,7 +90,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     secrets = ("admin_password", "identity.password", "database.url")
     agent = Child(
         "agent",
-        "kaon.agent.main",
+        "kaon.agent",
         msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
     )
     watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), server, agent)

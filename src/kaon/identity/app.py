@@ -59,6 +59,22 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     return error_reply(IdentityError(status, message, error.headers))
 
 
+def _by_path(routes: list[Route]) -> list[Route]:
+    """One route a path, so that a method that none of them serves is answered with all that are."""
+    paths: dict[str, dict[str, Route]] = {}
+    for one in routes:
+        paths.setdefault(one.path, {}).update(dict.fromkeys(one.methods or (), one))
+    return [_dispatching(path, methods) for path, methods in paths.items()]
+
+
+def _dispatching(path: str, methods: dict[str, Route]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        response: Response = await methods[request.method].endpoint(request)
+        return response
+
+    return Route(path, endpoint, methods=list(methods))
+
+
 def routes(identity: Identity) -> list[BaseRoute]:
     """The routes to add to the server's application. They answer everything at and below `/identity`."""
     inner: list[Route] = [
@@ -82,5 +98,5 @@ def routes(identity: Identity) -> list[BaseRoute]:
     # The path without a slash is answered as well, not redirected: clients append to whatever URL they were given.
     return [
         route(identity, "GET", MOUNT, _versions),
-        Mount(MOUNT, app=Starlette(routes=inner, exception_handlers=handlers)),
+        Mount(MOUNT, app=Starlette(routes=_by_path(inner), exception_handlers=handlers)),
     ]

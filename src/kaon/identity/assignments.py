@@ -53,7 +53,7 @@ def _stored(conn: sa.Connection) -> list[Assignment]:
 
 
 def _expanded(conn: sa.Connection, stored: list[Assignment]) -> Iterator[Assignment]:
-    """Stored assignments as users hold them: groups become members, inheritance projects, and implied roles are added."""
+    """Assignments as users hold them: groups become members, inheritance projects; implied roles are added."""
     members: dict[str, list[str]] = {}
     for group_id, user_id in conn.execute(sa.select(MEMBERSHIP.c.group_id, MEMBERSHIP.c.user_id)):
         members.setdefault(group_id, []).append(user_id)

@@ -15,7 +15,7 @@ from kaon.identity.call import Call
 from kaon.identity.context import TokenFacts
 from kaon.identity.state import Identity
 from kaon.identity.tables import APPLICATION_CREDENTIAL, DOMAIN, PROJECT, USER
-from kaon.identity.tokens import METHODS, MICROSECONDS, Payload, Scope, new_audit_id, seal, unseal
+from kaon.identity.tokens import METHODS, MICROSECONDS, Payload, Scope, new_audit_id, seal
 from kaon.identity.validate import now_us, resolve
 
 
@@ -122,18 +122,14 @@ def _which(table: sa.Table, ref: _User | _Project, path: str) -> sa.ColumnElemen
     raise errors.bad_request(f"Invalid request body: expected `id` or `name` - at `$.{path}`")
 
 
-def _throttle_key(kind: str, ref: _User | _Credential, source: str) -> tuple[str, ...]:
-    if ref.id is not None:
-        return (kind, "id", ref.id, source)
-    owner = ref.user if isinstance(ref, _Credential) else None
-    domain = (owner or ref).domain if isinstance(owner or ref, _User) else None  # type: ignore[union-attr]
-    return (
-        kind,
-        (ref.name or "").casefold(),
-        (owner.id or (owner.name or "").casefold()) if owner else "",
-        (domain.id or domain.name or "") if domain else "",
-        source,
-    )
+def _who(user: _User | None) -> tuple[str, ...]:
+    """What a request calls a user, as a key to count failures by: names differ from ids, and case from nothing."""
+    if user is None:
+        return ()
+    if user.id is not None:
+        return ("id", user.id)
+    domain = user.domain or _Domain()
+    return ((user.name or "").casefold(), domain.id or domain.name or "")
 
 
 # ---------------------------------------------------------------- the methods
@@ -148,7 +144,7 @@ async def _by_password(call: Call, method: _Password) -> Proof:
         .join(DOMAIN, DOMAIN.c.id == USER.c.domain_id)
         .where(which)
     )
-    key = _throttle_key("user", method.user, call.source)
+    key = ("user", *_who(method.user), call.source)
     row = await call.identity.store.read(lambda conn: conn.execute(statement).first())
     await _check_secret(call.identity, key, row[1] if row else None, method.user.password, bool(row and row[2]))
     assert row is not None  # nobody has no secret that could have matched
@@ -168,10 +164,7 @@ async def _check_secret(
 
 
 async def _by_token(call: Call, method: _Token) -> Proof:
-    payload = unseal(method.id, call.identity.keys)
-    facts = payload and await call.identity.store.read(lambda conn: resolve(conn, payload))
-    if not payload or not facts:
-        raise errors.unauthorized()
+    payload = (await call.identity.validator.facts(method.id)).payload
     return Proof(
         payload.user_id,
         "token",
@@ -200,7 +193,7 @@ async def _by_credential(call: Call, method: _Credential) -> Proof:
         .join(DOMAIN, DOMAIN.c.id == USER.c.domain_id)
         .where(which)
     )
-    key = _throttle_key("credential", method, call.source)
+    key = ("credential", method.id or method.name or "", *_who(method.user), call.source)
     row = await call.identity.store.read(lambda conn: conn.execute(statement).first())
     allowed = bool(row and row.allowed and (row.expires_at is None or row.expires_at > now_us()))
     await _check_secret(call.identity, key, row.secret_hash if row else None, method.secret, allowed)

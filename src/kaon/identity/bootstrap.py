@@ -1,8 +1,9 @@
-"""The first rows of an empty cloud, and those that every start makes sure of: who administers it, and where things are."""
+"""The rows that every start makes sure of: who administers the cloud, and where its services are."""
 
 from __future__ import annotations
 
 import uuid
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,16 +28,17 @@ from kaon.store.transaction import Transaction
 ADMIN = "admin"
 IMPLYING = (ADMIN, "manager", "member", "reader")
 """Each role implies the next."""
-REGION_ID = "RegionOne"
 SERVICES = (("identity", "keystone", f"{PUBLIC_URL}/identity"), ("network", "neutron", PUBLIC_URL))
 """Type, name and URL."""
 
 
-async def bootstrap(identity: Identity, admin_password: str | None) -> bool:
+async def bootstrap(
+    identity: Identity, first_password: str, admin_password: str = "", region: str = "RegionOne"
+) -> bool:
     """Make domain Default, project and user admin, the roles, grants and catalog, as far as they are not there.
 
-    The password is set when the user admin is made; later it changes only where `admin_password` is another one than
-    now. Returns whether the user was made.
+    `first_password` is what the user admin gets when it is made, so that a password changed since survives a restart.
+    `admin_password`, where given, is the operator's word and is set at every start. Returns whether the user was made.
     """
     stored = await identity.store.read(
         lambda conn: conn.execute(
@@ -44,9 +46,11 @@ async def bootstrap(identity: Identity, admin_password: str | None) -> bool:
         ).first()
     )
     hashed = None
-    if admin_password is not None and not (stored and await identity.passwords.check(stored[0], admin_password)):
+    if stored is None:
+        hashed = await identity.passwords.hash(admin_password or first_password)
+    elif admin_password and not await identity.passwords.check(stored[0], admin_password):
         hashed = await identity.passwords.hash(admin_password)
-    made = await identity.store.write(lambda tx: _bootstrap(tx, hashed))
+    made = await identity.store.write(lambda tx: _bootstrap(tx, hashed, region))
     identity.validator.forget()
     return made
 
@@ -62,7 +66,7 @@ def _ensure(tx: Transaction, table: sa.Table, key: dict[str, Any], **others: Any
     return str(values["id"]), True
 
 
-def _bootstrap(tx: Transaction, password_hash: str | None) -> bool:
+def _bootstrap(tx: Transaction, password_hash: str | None, region: str) -> bool:
     _ensure(tx, DOMAIN, {"id": DEFAULT_ID}, name="Default", description="The default domain")
     project, _ = _ensure(
         tx,
@@ -76,7 +80,7 @@ def _bootstrap(tx: Transaction, password_hash: str | None) -> bool:
         changed = {"password_hash": password_hash, "valid_after": int(tx.now * 1_000_000)}
         tx.execute(sa.update(USER).where(USER.c.id == user).values(changed))
     roles = {name: _ensure(tx, ROLE, {"name": name, "domain_id": ""})[0] for name in (*IMPLYING, "service")}
-    for prior, implied in zip(IMPLYING, IMPLYING[1:], strict=False):
+    for prior, implied in pairwise(IMPLYING):
         _ensure_row(tx, IMPLIED_ROLE, {"prior_id": roles[prior], "implied_id": roles[implied]})
     for kind, target in (("project", project), ("system", SYSTEM_TARGET)):
         assignment = {
@@ -88,11 +92,11 @@ def _bootstrap(tx: Transaction, password_hash: str | None) -> bool:
             "inherited": False,
         }
         _ensure_row(tx, ASSIGNMENT, assignment)
-    _ensure(tx, REGION, {"id": REGION_ID})
+    _ensure(tx, REGION, {"id": region})
     for type_, name, url in SERVICES:
         service, _ = _ensure(tx, SERVICE, {"type": type_}, name=name)
         for interface in INTERFACES:
-            key = {"service_id": service, "interface": interface, "region_id": REGION_ID}
+            key = {"service_id": service, "interface": interface, "region_id": region}
             _ensure(tx, ENDPOINT, key, url=url)
     return made
 

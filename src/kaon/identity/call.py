@@ -61,6 +61,17 @@ class Call:
         """A part of the path."""
         return str(self.request.path_params[name])
 
+    def event(self, response: Response) -> dict[str, str | int]:
+        """What the log says of this call: who did what, from where, and how it ended."""
+        return {
+            "request_id": self.request_id,
+            "source": self.source,
+            "user_id": self._facts.user_id if self._facts else "",
+            "method": self.request.method,
+            "path": self.request.url.path,
+            "status": response.status_code,
+        }
+
     async def facts(self) -> TokenFacts:
         """The token in X-Auth-Token; 401 if there is none or it is not valid."""
         if self._facts is None:
@@ -153,19 +164,13 @@ def route(identity: Identity, methods: str, path: str, handler: Handler) -> Rout
             response = await handler(call)
         except IdentityError as error:
             response = error_reply(error, f"{call.server_url}{MOUNT}")
-            log.info(
-                "refused",
-                extra={
-                    "request_id": request_id,
-                    "method": request.method,
-                    "path": request.url.path,
-                    "status": int(error.status),
-                    "reason": error.message,
-                },
-            )
+            log.info("refused", extra={**call.event(response), "reason": error.message})
         except DBAPIError as error:
             log.error("store_failed", extra={"request_id": request_id, "reason": str(error.orig)})
             response = error_reply(errors.unavailable("The identity store cannot serve this now; nothing was changed."))
+        else:
+            if request.method not in ("GET", "HEAD"):
+                log.info("changed", extra=call.event(response))
         response.headers["Vary"] = "X-Auth-Token"
         response.headers["x-openstack-request-id"] = request_id
         return response

@@ -1,7 +1,7 @@
 """Regions, services and endpoints, and the catalog that a token shows of them.
 
 An endpoint's URL may hold `$(public_url)s`, which becomes the server's own URL, and `$(project_id)s` (or `%(...)s`, or
-`tenant_id`), as in Keystone. The endpoints that Kaon makes for itself use it, so that they follow the listening address.
+`tenant_id`), as in Keystone. Kaon's own endpoints use the first, so that they follow the listening address.
 """
 
 from __future__ import annotations

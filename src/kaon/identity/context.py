@@ -1,14 +1,26 @@
-"""What identity knows of a valid token: the `kaon.caller.Caller` that the rest of Kaon uses, and what only identity needs."""
+"""What identity knows of a valid token: the `Caller` that all of Kaon uses, and what only identity needs."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 
 from kaon.caller import Caller
 from kaon.identity.effective import RoleRef
+from kaon.identity.errors import IdentityError
 from kaon.identity.tokens import Payload
+from kaon.resources.errors import ApiError
+
+
+class Validator(Protocol):
+    """What the network API needs of identity, embedded or remote."""
+
+    async def validate(self, token: str) -> Caller:
+        """The caller behind a token. Raises IdentityError: 401 if it is no valid token, 503 if nobody can tell."""
+        ...
 
 
 class TokenFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,16 +46,14 @@ def with_request(caller: Caller, request_id: str) -> Caller:
     return msgspec.structs.replace(caller, request_id=request_id)
 
 
-def credentials(caller: Caller) -> dict[str, Any]:
-    """The caller as oslo.policy's `creds`, under the names that policy files use (oslo.context)."""
-    return {
-        "user_id": caller.user_id,
-        "user_domain_id": caller.user_domain_id,
-        "project_id": caller.project_id or None,
-        "tenant_id": caller.project_id or None,
-        "project_domain_id": caller.project_domain_id or None,
-        "domain_id": caller.domain_id or None,
-        "system_scope": "all" if caller.system else None,
-        "roles": sorted(caller.roles),
-        "is_admin": caller.is_admin,
-    }
+def authenticator(validator: Validator) -> Callable[[str, str], Awaitable[Caller]]:
+    """What the network API calls with a token and a request id. Raises ApiError: 401, or 503 when nobody can tell."""
+
+    async def authenticate(token: str, request_id: str) -> Caller:
+        try:
+            return with_request(await validator.validate(token), request_id)
+        except IdentityError as error:
+            kind = "Unauthorized" if error.status is HTTPStatus.UNAUTHORIZED else "ServiceUnavailable"
+            raise ApiError(error.status, kind, error.message) from None
+
+    return authenticate

@@ -78,7 +78,7 @@ def _holds_on(conn: sa.Connection, scope: Scope, scope_id: str) -> sa.ColumnElem
 def roles_on(
     conn: sa.Connection, user_id: str, scope: Scope, scope_id: str, only: Iterable[str] | None = None
 ) -> tuple[RoleRef, ...]:
-    """The global roles of a user on a scope, sorted by name. `only` limits them to those role ids and what they imply."""
+    """A user's global roles on a scope, by name. `only` limits them to those role ids and what they imply."""
     if scope is Scope.UNSCOPED:
         return ()
     statement = sa.select(ASSIGNMENT.c.role_id).where(acts_as(user_id), _holds_on(conn, scope, scope_id))
@@ -100,9 +100,10 @@ def targets_of(conn: sa.Connection, user_id: str) -> tuple[set[str], set[str], b
     ).all()
     projects = {target for kind, target, inherited in rows if kind == "project" and not inherited}
     domains = {target for kind, target, inherited in rows if kind == "domain" and not inherited}
+    inherited_by: set[str] = set()
     pending = {target for _, target, inherited in rows if inherited}
     while pending:
         below = set(conn.execute(sa.select(PROJECT.c.id).where(PROJECT.c.parent_id.in_(pending))).scalars())
-        pending = below - projects
-        projects |= below
-    return projects, domains, any(kind == "system" for kind, _, _ in rows)
+        pending = below - inherited_by
+        inherited_by |= below
+    return projects | inherited_by, domains, any(kind == "system" for kind, _, _ in rows)

@@ -1,4 +1,4 @@
-"""Role assignments, one at a time: PUT, HEAD/GET, DELETE a role of a user or group on a project, domain or the system."""
+"""Role assignments one by one: PUT, GET, DELETE a role of a user or group on a project, domain or the system."""
 
 from __future__ import annotations
 

@@ -7,11 +7,14 @@ https://docs.openstack.org/keystone/latest/admin/fernet-token-faq.html
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, MultiFernet
+
+log = logging.getLogger("kaon.identity")
 
 STAGED = 0
 MAX_ACTIVE = 3
@@ -33,6 +36,10 @@ def _write(folder: Path, number: int) -> None:
         file.write(Fernet.generate_key())
         file.flush()
         os.fsync(file.fileno())
+        if os.geteuid() == 0:
+            # Rotated by root for a server that has dropped its privileges: the key is its folder's owner's.
+            owner = folder.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
     Path(temporary).rename(folder / str(number))
 
 
@@ -68,8 +75,8 @@ class KeyRing:
     def __init__(self, folder: Path) -> None:
         create(folder)
         self.folder = folder
-        self._numbers: tuple[int, ...] = ()
-        self._fernet = self._load(_numbers(folder))
+        self._numbers = _numbers(folder)
+        self._fernet = self._load(self._numbers)
 
     def _load(self, numbers: tuple[int, ...]) -> MultiFernet:
         keys = []
@@ -79,13 +86,20 @@ class KeyRing:
             except FileNotFoundError:  # renamed by a rotation under way; its new name is read next time
                 continue
         if not keys:
-            raise FileNotFoundError(f"No Fernet key in {self.folder}; restart Kaon to make one")
-        self._numbers = numbers
+            raise FileNotFoundError(f"No Fernet key in {self.folder}")
         return MultiFernet(keys)
 
     def fernet(self) -> MultiFernet:
-        """What encrypts with the primary and decrypts with every key."""
+        """What encrypts with the primary and decrypts with every key.
+
+        Keys that cannot be read now change nothing: the server goes on with those that it has.
+        """
         numbers = _numbers(self.folder)
         if numbers != self._numbers:
-            self._fernet = self._load(numbers)
+            self._numbers = numbers
+            try:
+                self._fernet = self._load(numbers)
+            except (OSError, ValueError) as error:
+                reason = f"{error}; the keys read before stay in use until the repository changes again"
+                log.error("keys_unreadable", extra={"folder": str(self.folder), "reason": reason})
         return self._fernet

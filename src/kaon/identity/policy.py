@@ -58,7 +58,7 @@ def own_project(caller: Caller, target: Target) -> bool:
 
 def own_domain(caller: Caller, target: Target) -> bool:
     """The domain of the caller's token, or of its project."""
-    return bool(target) and target.get("id") in (caller.domain_id, caller.project_domain_id, None)
+    return bool(target) and target["id"] in (caller.domain_id, caller.project_domain_id)
 
 
 def anyone(caller: Caller, target: Target) -> bool:

@@ -133,7 +133,7 @@ def accept(collection: Collection, body: Values, before: Values | None) -> Value
         if attribute.name in body:
             value = check(collection.kind, attribute, body[attribute.name])
             if before is not None and attribute.fixed:
-                if value != before.get(attribute.name):
+                if value != before.get(attribute.name, attribute.default):
                     raise errors.bad_request(f"Cannot change {attribute.name} of a {collection.kind}")
                 continue
             values[attribute.name] = value

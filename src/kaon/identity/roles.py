@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import sqlalchemy as sa
 from starlette.responses import Response
@@ -30,11 +31,10 @@ def _removed(tx: Transaction, row: Values) -> None:
     id = row["id"]
     tx.execute(sa.delete(ASSIGNMENT).where(ASSIGNMENT.c.role_id == id))
     tx.execute(sa.delete(IMPLIED_ROLE).where(sa.or_(IMPLIED_ROLE.c.prior_id == id, IMPLIED_ROLE.c.implied_id == id)))
-    credentials = tx.execute(sa.select(APPLICATION_CREDENTIAL.c.id, APPLICATION_CREDENTIAL.c.role_ids)).all()
-    for credential_id, role_ids in credentials:
-        if id in role_ids:
+    for credential in tx.execute(sa.select(APPLICATION_CREDENTIAL)).all():
+        if id in credential.role_ids:
             # A credential promised a fixed set of roles; without one of them it is another credential.
-            tx.execute(sa.delete(APPLICATION_CREDENTIAL).where(APPLICATION_CREDENTIAL.c.id == credential_id))
+            tx.execute(sa.delete(APPLICATION_CREDENTIAL).where(APPLICATION_CREDENTIAL.c.id == credential.id))
 
 
 def _decorate(conn: sa.Connection, bodies: Sequence[Values]) -> None:
@@ -43,7 +43,7 @@ def _decorate(conn: sa.Connection, bodies: Sequence[Values]) -> None:
         body["options"] = {}
 
 
-def _global_unless_named(statement: sa.Select[tuple[str]], query: Sequence[tuple[str, str]]) -> sa.Select[tuple[str]]:
+def _global_unless_named(statement: sa.Select[Any], query: Sequence[tuple[str, str]]) -> sa.Select[Any]:
     if any(key == "domain_id" for key, _ in query):
         return statement
     return statement.where(ROLE.c.domain_id == "")

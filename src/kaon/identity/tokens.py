@@ -1,7 +1,7 @@
 """What a Fernet token carries: who, in which scope, from when until when. Roles and names are looked up at validation.
 
-The payload is a msgpack array encrypted and signed by Fernet. Ids of 32 hex digits take 16 bytes in it, so a token stays
-under 255 characters.
+The payload is a msgpack array encrypted and signed by Fernet. Ids of 32 hex digits take 16 bytes in it, so a token
+stays under 255 characters.
 """
 
 from __future__ import annotations
@@ -49,17 +49,18 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
     version: int
     methods: int
-    user: bytes | str
+    user: bytes
     scope: int
-    scope_id: bytes | str
+    scope_id: bytes
     issued_at: int
     expires_at: int
     audit: str
     parent: str
-    credential: bytes | str
+    credential: bytes
 
 
 _VERSION = 1
+_HEX = frozenset("0123456789abcdef")
 
 
 def new_audit_id() -> str:
@@ -67,18 +68,15 @@ def new_audit_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def _pack_id(id: str) -> bytes | str:
-    if len(id) == 32:
-        try:
-            packed = bytes.fromhex(id)
-        except ValueError:
-            return id
-        return packed if packed.hex() == id else id
-    return id
+def _pack_id(id: str) -> bytes:
+    """`x` and 16 bytes for 32 hex digits, `s` and UTF-8 for any other id."""
+    if len(id) == 32 and all(digit in _HEX for digit in id):
+        return b"x" + bytes.fromhex(id)
+    return b"s" + id.encode()
 
 
-def _unpack_id(packed: bytes | str) -> str:
-    return packed if isinstance(packed, str) else packed.hex()
+def _unpack_id(packed: bytes) -> str:
+    return packed[1:].hex() if packed[:1] == b"x" else packed[1:].decode()
 
 
 def pack(payload: Payload) -> bytes:
@@ -130,7 +128,7 @@ def unseal(token: str, keys: KeyRing) -> Payload | None:
         return None
     padded = token + "=" * (-len(token) % 4)
     try:
-        # Python's decoder skips stray characters; a token has exactly one spelling, or revoking it would miss the others.
+        # Python's decoder skips stray characters; a token shall have exactly one spelling.
         if base64.urlsafe_b64encode(base64.urlsafe_b64decode(padded)).decode() != padded:
             return None
         return unpack(keys.fernet().decrypt(padded.encode()))

@@ -102,7 +102,7 @@ async def change_password(call: Call) -> Response:
             .where(USER.c.id == id)
         ).first()
     )
-    key = ("id", id, call.source)
+    key = ("user", "id", id, call.source)  # as at POST /v3/auth/tokens, so that both count together
     known = await identity.passwords.check(user[0] if user else None, original, lambda: identity.throttle.check(key))
     if user is None or not known or not (user[1] and user[2]):
         identity.throttle.failed(key)

@@ -8,7 +8,7 @@ other servers on the same database.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,14 +24,6 @@ from kaon.store.engine import Store
 MAX_AGE = 30.0
 """Seconds."""
 MAX_ENTRIES = 20_000
-
-
-class Validator(Protocol):
-    """What the network API needs of identity, embedded or remote."""
-
-    async def validate(self, token: str) -> Caller:
-        """The caller behind a token. Raises IdentityError: 401 if it is no valid token, 503 if nobody can tell."""
-        ...
 
 
 def now_us() -> int:
@@ -61,9 +53,7 @@ _DOMAIN_QUERY = sa.select(
 ).where(DOMAIN.c.id == sa.bindparam("id"), DOMAIN.c.enabled)
 
 
-def _owner(
-    conn: sa.Connection, query: sa.Select[tuple[str, str, str, int, int]], id: str, issued: int
-) -> _Owner | None:
+def _owner(conn: sa.Connection, query: sa.Select[Any], id: str, issued: int) -> _Owner | None:
     """An enabled user, project or domain that has not made earlier tokens invalid since `issued`."""
     row = conn.execute(query, {"id": id}).first()
     if row is None or issued < max(row[3], row[4]):

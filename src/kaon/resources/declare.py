@@ -44,8 +44,11 @@ class Attribute:
 
     `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
     own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
-    computes what is shown from the record and the caller, and nothing is stored. `internal` attributes are stored and
-    journalled but no client ever sees them. `alias` is the extension that brings it.
+    computes what is shown from the record and the caller, and nothing is stored. `children` shows the records of
+    another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
+    record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
+    are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
+    the extension that brings it.
     """
 
     name: str
@@ -60,14 +63,17 @@ class Attribute:
     filter: bool = True
     sort: bool = True
     internal: bool = False
+    sparse: bool = False
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
+    children: tuple[str, str] | None = None
+    details: tuple[str, str, tuple[str, ...]] | None = None
     alias: str = ""
 
     @property
     def stored(self) -> bool:
         """Whether a column holds it."""
-        return self.derived is None
+        return self.derived is None and self.children is None and self.details is None
 
 
 Rule = Callable[[Transaction, Record], Record]
@@ -81,8 +87,8 @@ Filter = Callable[[list[str], Caller], sa.ColumnElement[bool]]
 class Action:
     """A member action: PUT /v2.0/routers/{id}/add_router_interface and the like.
 
-    `run(tx, record, body)` returns what is answered. Its policy rule is the action's name followed by nothing else
-    (``add_router_interface``), with check `rule`; `parse` checks the body.
+    `run(tx, record, body)` returns what is answered, or the changed record when `shows` is set. Its policy rule is the
+    action's name followed by nothing else (``add_router_interface``), with check `rule`; `parse` checks the body.
     """
 
     name: str
@@ -91,6 +97,18 @@ class Action:
     parse: Type = types.MAPPING
     method: str = "PUT"
     status: int = 200
+    shows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FirstNeed:
+    """What a project gets when it first looks, such as its default security group.
+
+    `lacks(conn, project_id)` tells cheaply whether it is still to be made, `make(tx, project_id)` makes it.
+    """
+
+    lacks: Callable[[sa.Connection, str], bool]
+    make: Callable[[Transaction, str], object]
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,8 @@ class Resource:
     """Beyond the caller's own: which rows a caller without admin rights may list (shared ones …)."""
     filters: Mapping[str, Filter] = field(default_factory=dict)
     actions: tuple[Action, ...] = ()
+    first_need: FirstNeed | None = None
+    """Made for a project before its first list is answered."""
     quota: int | None = None
     """Default limit per project; None for what has no quota, -1 for no limit."""
     not_found: str = ""
@@ -159,12 +179,30 @@ class Resource:
     @cached_property
     def derived(self) -> tuple[Attribute, ...]:
         """Attributes computed when shown."""
-        return tuple(attribute for attribute in self.attributes if not attribute.stored)
+        return tuple(attribute for attribute in self.attributes if attribute.derived is not None)
+
+    @cached_property
+    def children(self) -> tuple[tuple[str, str, str], ...]:
+        """Attributes that show other records: (attribute, the other resource, its attribute that names this one)."""
+        return tuple((item.name, *item.children) for item in self.attributes if item.children is not None)
+
+    @cached_property
+    def details(self) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+        """Attributes that show a part of another record: (attribute, resource, own attribute with its id, names)."""
+        return tuple((item.name, *item.details) for item in self.attributes if item.details is not None)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the stored attributes, in the columns' order."""
         return tuple(attribute.name for attribute in self.stored)
+
+    @cached_property
+    def initial(self) -> Record:
+        """What a new record holds where nobody says otherwise."""
+        return {
+            attribute.name: None if isinstance(attribute.default, _Marker) else attribute.default
+            for attribute in self.stored
+        }
 
     @cached_property
     def table(self) -> sa.Table:
@@ -268,6 +306,7 @@ __all__ = [
     "Attribute",
     "Extension",
     "Filter",
+    "FirstNeed",
     "Resource",
     "Rule",
     "named",

@@ -63,7 +63,11 @@ def _repeat(tx: Transaction, policy: Record) -> None:
         .where(table.c.object_id == held["id"], table.c.action == policy["action"])
         .order_by(table.c.target_tenant)
     ).scalars()
-    records.update(tx, resource, held, {_TARGETS[policy["action"]]: list(targets)})
+    after = records.update(tx, resource, held, {_TARGETS[policy["action"]]: list(targets)})
+    if policy["action"] == EXTERNAL:
+        subnet = named("subnet")
+        for item in records.select(tx.conn, subnet, subnet.table.c.network_id == after["id"]):
+            records.update(tx, subnet, item, {"router:external": bool(after["external_to"])})
 
 
 def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:

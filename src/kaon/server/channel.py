@@ -118,7 +118,7 @@ class Channel:
         self._epoch = epoch
         self._handlers = handlers
         self._connections: dict[str, _Connection] = {}
-        self._streams: set[asyncio.StreamWriter] = set()
+        self._streams: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
         self.agents: dict[str, Agent] = {}
 
@@ -130,10 +130,10 @@ class Channel:
         """Stop accepting, and close every connection."""
         if self._server is not None:
             self._server.close()
-        for writer in list(self._streams):
+        for writer in self._streams:
             writer.close()
-        while self._streams:
-            await asyncio.sleep(0)
+        if self._streams:
+            await asyncio.wait(list(self._streams.values()))
 
     def changed(self, host: str = "") -> None:
         """Tell that the source of a host (of every host) has something new."""
@@ -144,7 +144,9 @@ class Channel:
         """Speak with one agent over any byte stream until it ends."""
         host = ""
         connection = _Connection(writer)
-        self._streams.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[writer] = task
         try:
             async with asyncio.timeout(HELLO_PATIENCE):
                 hello = await receive_from_agent(reader)
@@ -160,11 +162,11 @@ class Channel:
         except (OSError, msgspec.MsgspecError, TimeoutError) as error:
             log.warning("agent dropped", extra={"host": host, "reason": str(error) or type(error).__name__})
         finally:
-            self._streams.discard(writer)
+            del self._streams[writer]
             if self._connections.get(host) is connection:
                 del self._connections[host]
-            for task in connection.tasks:
-                task.cancel()
+            for work in connection.tasks:
+                work.cancel()
             writer.close()
 
     def _welcome(self, hello: Hello, connection: _Connection) -> None:

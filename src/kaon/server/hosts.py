@@ -109,7 +109,7 @@ class Hosts:
 
 
 def _store_states(states: Mapping[str, PortState], tx: Transaction) -> None:
-    port.set_status(tx, {id: tuple(state) for id, state in states.items()})
+    port.set_status(tx, {id: (state.status, state.reason) for id, state in states.items()})
 
 
 def _await_report(host: Host, changes: Iterable[Change]) -> None:

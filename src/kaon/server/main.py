@@ -16,33 +16,34 @@ from typing import TypeVar
 import sqlalchemy as sa
 import uvicorn
 import uvloop
+from starlette.routing import BaseRoute
 
 from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
-from kaon.api.http import Authenticate
-from kaon.caller import Caller
+from kaon.api.policy import Policy
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
 from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
-from kaon.identity.errors import IdentityError
+from kaon.identity.context import Validator, authenticator
+from kaon.identity.remote import RemoteValidator, ServiceCredentials
 from kaon.identity.state import open_identity
-from kaon.identity.validate import Validator
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
-from kaon.server.metrics import metrics_routes
-from kaon.store import journal
+from kaon.server.metrics import Requests, metrics_routes
+from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
+
 T = TypeVar("T")
 
 
@@ -54,19 +55,6 @@ def host_config(settings: Settings) -> HostConfig:
         dns_servers=settings.dns.upstreams,
         dns_domain=settings.dns.domain,
     )
-
-
-def authenticate_by(validator: Validator) -> Authenticate:
-    """The network API's question to identity, with its errors translated."""
-
-    async def authenticate(token: str, request_id: str) -> Caller:
-        try:
-            caller = await validator.validate(token)
-        except IdentityError as error:
-            raise ApiError(error.status, "Unauthorized", error.message) from None
-        return Caller(**{name: getattr(caller, name) for name in caller.__struct_fields__} | {"request_id": request_id})
-
-    return authenticate
 
 
 async def _bind(store: Store, run: Callable[[Transaction], T]) -> tuple[int, T]:
@@ -109,23 +97,43 @@ class _Web(uvicorn.Server):
         self._on_start()
 
 
-async def serve(launch: Launch, web: uvicorn.Config) -> None:
+async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
+    """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
+    settings = launch.settings
+    remote = settings.identity
+    if remote.url:
+        credentials = ServiceCredentials(
+            remote.username,
+            remote.password,
+            remote.project_name,
+            remote.user_domain_name,
+            remote.project_domain_name,
+        )
+        return RemoteValidator(remote.url, credentials, remote.cache_time), []
+    identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
+    return identity.validator, identity_routes(identity)
+
+
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
-    store = await open_store(folder / "kaon.db")
-    identity = open_identity(store, folder / "keys", settings.public_url, settings.identity.token_expiry)
-    await bootstrap(identity, settings.admin_password or launch.bootstrap_password)
+    store = await open_store(folder / "kaon.db", catalog.first_starts())
+    validator, own_routes = await _identity(launch, store)
     hosts = Hosts(store, host_config(settings))
     channel = Channel(epoch(store), _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
-    web.app = create_app(
+    requests = Requests()
+    app = create_app(
         store,
-        authenticate_by(identity.validator),
-        Path(settings.policy_file) if settings.policy_file else None,
-        f"{settings.public_url}/identity",
-        [*identity_routes(identity), *metrics_routes(store, channel, hosts, ready.is_set)],
+        authenticator(validator),
+        policy,
+        settings.identity.url or f"{settings.public_url}/identity",
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
     )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
 
     def started() -> None:
         ready.set()
@@ -151,6 +159,8 @@ def main() -> None:
     catalog.resources()
     web = uvicorn.Config(
         "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http="httptools",
         lifespan="off",
@@ -163,11 +173,13 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
+    migrate.prepare(Path(launch.folder) / "kaon.db")
+    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web))
+        runner.run(serve(launch, web, policy))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""Established connections of a namespace: read, and deleted when what admitted them is gone (ctnetlink).
+
+Formats: linux/netfilter/nfnetlink_conntrack.h. A deletion names the original tuple, the zone and the kernel's own id
+of the connection, so that a newer connection with the same tuple is never hit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kaon.engines.linux import netlink as nl
+from kaon.engines.linux.namespaces import Namespace
+
+_GET, _DELETE = (1 << 8) | 1, (1 << 8) | 2
+_TUPLE_ORIG, _TUPLE_REPLY, _ID, _ZONE = 1, 2, 12, 18
+_IP, _PROTO = 1, 2
+_ICMP = frozenset({1, 58})
+_GONE = 2
+
+
+class Connection(NamedTuple):
+    """One connection as its originator sent it; `answered_by` is the reply's source, another address behind NAT.
+
+    Addresses are packed. For ICMP the ports are type and code.
+    """
+
+    family: int
+    zone: int
+    protocol: int
+    source: bytes
+    destination: bytes
+    source_port: int
+    destination_port: int
+    answered_by: bytes
+    answered_to: bytes
+    handle: bytes
+
+
+def connections(namespace: Namespace, zone: int | None = None) -> Iterator[Connection]:
+    """Connections of a namespace, of one zone (filtered by the kernel since 6.8, and here in any case) or of all."""
+    wanted = b"" if zone is None else nl.attr(_ZONE, struct.pack("!H", zone))
+    for family in (2, 10):
+        for body in _socket(namespace).dump(_GET, struct.pack("!BBH", family, 0, 0) + wanted):
+            found = _parse(body)
+            if found is not None and zone in (None, found.zone):
+                yield found
+
+
+def delete(namespace: Namespace, gone: Iterable[Connection]) -> int:
+    """Delete connections; those that ended by themselves are fine. Returns how many there were."""
+    batch = [(_DELETE, 0, struct.pack("!BBH", item.family, 0, 0) + item.handle) for item in gone]
+    for start in range(0, len(batch), 256):
+        for error in _socket(namespace).requests(batch[start : start + 256]):
+            if error is not None and error.errno != _GONE:
+                raise error
+    return len(batch)
+
+
+def delete_of_address(namespace: Namespace, address: str) -> int:
+    """Delete the connections that name an address in either direction; returns how many."""
+    packed = ipaddress.ip_address(address).packed
+    return delete(
+        namespace,
+        [
+            item
+            for item in connections(namespace)
+            if packed in (item.source, item.destination, item.answered_by, item.answered_to)
+        ],
+    )
+
+
+def _socket(namespace: Namespace) -> nl.NetlinkSocket:
+    kept = namespace.kept.get("conntrack")
+    if not isinstance(kept, nl.NetlinkSocket):
+        with namespace.entered():
+            kept = namespace.kept["conntrack"] = nl.NetlinkSocket(nl.NETLINK_NETFILTER)
+    return kept
+
+
+def _parse(body: bytes) -> Connection | None:
+    found = nl.attrs(body, 4)
+    original, reply = found.get(_TUPLE_ORIG), found.get(_TUPLE_REPLY)
+    if original is None or reply is None:
+        return None
+    parts = nl.attrs(original)
+    addresses, transport = nl.attrs(parts.get(_IP, b"")), nl.attrs(parts.get(_PROTO, b""))
+    back = nl.attrs(nl.attrs(reply).get(_IP, b""))
+    source, destination = addresses.get(1) or addresses.get(3), addresses.get(2) or addresses.get(4)
+    protocol = transport.get(1, b"\0")[0]
+    if source is None or destination is None:
+        return None
+    if protocol in _ICMP:
+        # Type and code follow the id: 4, 5, 6 of ICMP and 7, 8, 9 of ICMPv6.
+        kind = 5 if protocol == 1 else 8
+        ports = transport.get(kind, b"\0")[0], transport.get(kind + 1, b"\0")[0]
+    else:
+        ports = _port(transport.get(2)), _port(transport.get(3))
+    zone = found.get(_ZONE, b"")
+    handle = nl.attr(_TUPLE_ORIG | nl.NESTED, original)
+    if zone:
+        handle += nl.attr(_ZONE, zone)
+    if _ID in found:
+        handle += nl.attr(_ID, found[_ID])
+    return Connection(
+        body[0],
+        int.from_bytes(zone, "big"),
+        protocol,
+        source,
+        destination,
+        *ports,
+        back.get(1) or back.get(3) or b"",
+        back.get(2) or back.get(4) or b"",
+        handle,
+    )
+
+
+def _port(raw: bytes | None) -> int:
+    return int.from_bytes(raw or b"", "big")

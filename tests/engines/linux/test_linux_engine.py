@@ -1,0 +1,349 @@
+"""The linux engine on a real kernel: what is made reads back equal, and damage is repaired."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kaon.converge.loop import Converger
+from kaon.engines.linux.engine import LinuxEngine
+from kaon.rows import (
+    Address,
+    Bridge,
+    Chain,
+    Element,
+    Member,
+    Netns,
+    Route,
+    Row,
+    Rule,
+    Set,
+    Sysctl,
+    Tap,
+    Veth,
+    row,
+)
+from tests.sandbox import Capture, inside, make_namespace, remove_namespace
+
+pytestmark = pytest.mark.root
+
+ROUTER = "kaon-r1"
+NFT = ("", "inet", "kaon")
+ROWS = [
+    row(Netns(), ROUTER, origin="router/r1"),
+    row(Bridge(mtu=1450), "", "kbr1", origin="network/n1"),
+    row(
+        Veth(
+            peer_netns="tenant",
+            peer_name="eth0",
+            peer_mac="02:00:00:00:00:01",
+            mtu=1450,
+            master="kbr1",
+            peer_owned=False,
+        ),
+        "",
+        "kp1",
+        origin="port/p1",
+    ),
+    row(
+        Veth(peer_netns=ROUTER, peer_name="qr1", peer_mac="02:00:00:00:00:02", mtu=1450, master="kbr1"),
+        "",
+        "kp2",
+        origin="port/p2",
+    ),
+    row(Tap(mtu=1450, master="kbr1"), "", "ktap1", origin="port/p3"),
+    row(Address(announce=True, exclusive=True), ROUTER, "qr1", "10.0.0.1/24", origin="port/p2"),
+    row(Address(), ROUTER, "qr1", "FD00:0::1/64", origin="port/p2"),
+    row(Route(via="10.0.0.254"), ROUTER, "0.0.0.0/0", origin="router/r1"),
+    row(Route(via="fe80::1", dev="qr1"), ROUTER, "::/0", origin="router/r1"),
+    row(Route(dev="qr1"), ROUTER, "192.0.2.0/24", origin="router/r1"),
+    row(Sysctl(value="1"), ROUTER, "net/ipv4/ip_forward", origin="router/r1"),
+    row(Sysctl(value="2"), ROUTER, "net/ipv4/conf/qr1/rp_filter", origin="port/p2"),
+    row(Set(key_type="ifname . ether_addr . ipv4_addr", flags=("interval",)), *NFT, "allowed", origin="network/n1"),
+    row(Set(key_type="ifname . inet_proto . inet_service", data_type="verdict", flags=("interval",)), *NFT, "dispatch"),
+    row(Set(key_type="typeof iifname", data_type="mark"), *NFT, "zones"),
+    row(Element(), *NFT, "allowed", '"kp1" . 02:00:00:00:00:01 . 10.0.0.5/32', origin="port/p1"),
+    row(Element(), *NFT, "allowed", '"kp1" . 02:00:00:00:00:01 . 10.1.0.0/24', origin="port/p1"),
+    row(Element(data="jump group"), *NFT, "dispatch", '"kp1" . tcp . 80-90', origin="port/p1"),
+    row(Element(data="0x0000000b"), *NFT, "zones", '"kbr1"', origin="network/n1"),
+    row(
+        Chain(
+            hook="type filter hook forward priority filter; policy accept;",
+            rules=(
+                Rule("ct state established,related accept"),
+                Rule("iifname . meta l4proto . th dport vmap @dispatch", "network/n1"),
+                Rule('iifname "kp1" drop', "port/p1"),
+            ),
+        ),
+        *NFT,
+        "forward",
+    ),
+    row(
+        Chain(rules=(Rule("tcp dport 80 accept", "security_group_rule/s1"),)), *NFT, "group", origin="security_group/g1"
+    ),
+    row(Chain(hook="type nat hook postrouting priority srcnat; policy accept;"), ROUTER, "ip", "kaon", "post"),
+]
+CHAIN = next(item for item in ROWS if item.id.key[-1] == "forward")
+
+
+def sh(command: str, netns: str = "") -> str:
+    """What an operator types, in a namespace."""
+    with inside(netns) if netns else contextlib.nullcontext():
+        done = subprocess.run(
+            command.split("\0") if "\0" in command else command.split(), capture_output=True, text=True, check=True
+        )
+    return done.stdout
+
+
+@pytest.fixture
+def engine() -> Iterator[LinuxEngine]:
+    make_namespace("tenant")
+    made = LinuxEngine()
+    try:
+        yield made
+    finally:
+        cleaner = Converger(made)
+        cleaner.take_snapshot(0, [])
+        cleaner.converge(audit=True)
+        made.close()
+        remove_namespace("tenant")
+
+
+@pytest.fixture
+def built(engine: LinuxEngine) -> tuple[LinuxEngine, Converger]:
+    converger = Converger(engine, audit_seconds=3600)
+    converger.take_snapshot(1, ROWS)
+    assert converger.converge().failed == ()
+    return engine, converger
+
+
+def settle(converger: Converger, seconds: float = 2.0) -> int:
+    """Pass until a repair has happened and nothing is pending; returns how many rows were repaired."""
+    import select
+    import time
+
+    deadline = time.monotonic() + seconds
+    repaired = 0
+    while time.monotonic() < deadline:
+        select.select([converger._engine.fileno()], [], [], 0.05)
+        report = converger.converge()
+        repaired += report.repaired
+        if repaired and not report.failed:
+            return repaired
+    raise AssertionError(f"nothing repaired within {seconds} s")
+
+
+def test_everything_is_made_reads_back_equal_and_a_second_pass_writes_nothing(
+    built: tuple[LinuxEngine, Converger],
+) -> None:
+    engine, converger = built
+    writes = engine.writes
+    assert dict(converger.delta.pending) == {}
+    report = converger.converge(audit=True)
+    assert (report.applied, report.repaired, dict(converger.delta.pending)) == (0, 0, {})
+    assert engine.writes == writes
+
+
+def test_a_restarted_engine_finds_no_difference_and_writes_nothing(built: tuple[LinuxEngine, Converger]) -> None:
+    fresh = LinuxEngine()
+    converger = Converger(fresh)
+    converger.take_snapshot(1, ROWS)
+    report = converger.converge()
+    assert report.failed == ()
+    assert fresh.writes == 0
+    assert report.repaired == 0
+    fresh.close()
+
+
+DAMAGE = {
+    "bridge port deleted": ("ip link del kp1", ""),
+    "bridge deleted": ("ip link del kbr1", ""),
+    "port taken out of its bridge": ("ip link set kp1 nomaster", ""),
+    "port set down": ("ip link set kp2 down", ""),
+    "mtu changed": ("ip link set kbr1 mtu 1400", ""),
+    "netfilter switched off on the bridge": ("ip link set kbr1 type bridge nf_call_iptables 0", ""),
+    "tap deleted": ("ip link del ktap1", ""),
+    "router port renamed": ("ip link set qr1 down name other", ROUTER),
+    "router port set down": ("ip link set qr1 down", ROUTER),
+    "router port moved to another MAC": ("ip link set qr1 address 02:00:00:00:00:99", ROUTER),
+    "tenant deletes its interface": ("ip link del eth0", "tenant"),
+    "address deleted": ("ip addr del 10.0.0.1/24 dev qr1", ROUTER),
+    "foreign address added": ("ip addr add 10.9.9.9/32 dev qr1", ROUTER),
+    "v6 address deleted": ("ip addr del fd00::1/64 dev qr1", ROUTER),
+    "route deleted": ("ip route del default", ROUTER),
+    "v6 route deleted": ("ip -6 route del default", ROUTER),
+    "route changed": ("ip route replace default via 10.0.0.253", ROUTER),
+    "foreign route added": ("ip route add 198.51.100.0/24 via 10.0.0.9", ROUTER),
+    "namespace deleted": (f"ip netns del {ROUTER}", ""),
+    "set emptied": ("nft flush set inet kaon allowed", ""),
+    "element deleted": ('nft\0delete element inet kaon allowed { "kp1" . 02:00:00:00:00:01 . 10.0.0.5 }', ""),
+    "foreign element added": ('nft\0add element inet kaon allowed { "kp9" . 02:00:00:00:00:01 . 10.0.0.5 }', ""),
+    "chain emptied": ("nft flush chain inet kaon forward", ""),
+    "rule inserted": ("nft insert rule inet kaon forward accept", ""),
+    "table deleted": ("nft delete table inet kaon", ""),
+    "everything in nft deleted": ("nft flush ruleset", ROUTER),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_is_repaired_on_notice(built: tuple[LinuxEngine, Converger], what: str) -> None:
+    engine, converger = built
+    command, netns = DAMAGE[what]
+    sh(command, netns)
+    settle(converger)
+    settled = converger.converge(audit=True)
+    while settled.applied or settled.repaired:
+        settled = converger.converge(audit=True)
+    assert settled.failed == ()
+    assert dict(converger.delta.pending) == {}
+    fresh = LinuxEngine()
+    again = Converger(fresh)
+    again.take_snapshot(1, ROWS)
+    assert again.converge().failed == ()
+    assert fresh.writes == 0, "a fresh look agrees"
+    fresh.close()
+
+
+def test_a_set_deleted_by_hand_comes_back_with_its_elements(built: tuple[LinuxEngine, Converger]) -> None:
+    _, converger = built
+    sh("nft\0flush chain inet kaon forward; delete map inet kaon dispatch")
+    settle(converger)
+    assert '"kp1" . tcp . 80-90 : jump group' in sh("nft list map inet kaon dispatch")
+    assert "vmap @dispatch" in sh("nft list chain inet kaon forward")
+
+
+def test_rows_removed_are_removed_and_nothing_of_ours_is_left(built: tuple[LinuxEngine, Converger]) -> None:
+    _, converger = built
+    converger.take_snapshot(2, [])
+    report = converger.converge()
+    assert report.failed == ()
+    assert "kaon" not in sh("ip -o link") + sh("nft list ruleset")
+    assert os.listdir("/run/netns") == ["tenant"]
+
+
+def test_a_row_that_cannot_be_made_fails_with_a_reason_and_blocks_no_other(engine: LinuxEngine) -> None:
+    bad: list[Row] = [
+        row(Chain(rules=(Rule("tcp dport nonsense accept"),)), *NFT, "bad", origin="security_group/bad"),
+        row(Element(), *NFT, "allowed", '"kp1" . not-a-mac . 10.0.0.9', origin="port/bad"),
+        row(Veth("nobody", "eth0", "02:00:00:00:00:09", 1450, peer_owned=False), "", "kp9", origin="port/lost"),
+    ]
+    converger = Converger(engine)
+    converger.take_snapshot(1, ROWS + bad)
+    report = converger.converge()
+    reasons = {failure.origin: failure.reason for failure in report.failed}
+    assert set(reasons) == {"security_group/bad", "port/bad", "port/lost"}
+    assert "network namespace nobody does not exist" in reasons["port/lost"]
+    assert "nft chain inet kaon bad" in reasons["security_group/bad"]
+
+
+def test_a_port_fails_until_its_namespace_appears(engine: LinuxEngine) -> None:
+    now = [0.0]
+    converger = Converger(engine, clock=lambda: now[0])
+    converger.take_snapshot(1, [row(Veth("late", "eth0", "02:00:00:00:00:09", 1450, peer_owned=False), "", "kp9")])
+    assert len(converger.converge().failed) == 1
+    make_namespace("late")
+    now[0] = converger.wake_at()
+    assert converger.converge().failed == ()
+    assert "02:00:00:00:00:09" in sh("ip -o link show eth0", "late")
+    remove_namespace("late")
+
+
+def test_changes_of_every_kind_are_applied_in_place(built: tuple[LinuxEngine, Converger]) -> None:
+    engine, converger = built
+    changed = [
+        row(Bridge(mtu=1400), "", "kbr1"),
+        row(Veth("tenant", "eth0", "02:00:00:00:00:0a", 1400, master="kbr1", peer_owned=False), "", "kp1"),
+        row(Address(exclusive=False), ROUTER, "qr1", "10.0.0.1/24"),
+        row(Route(via="10.0.0.253"), ROUTER, "0.0.0.0/0"),
+        row(Route(via="fe80::2", dev="qr1"), ROUTER, "::/0"),
+        row(Element(data="12"), *NFT, "zones", '"kbr1"'),
+        row(Element(data="drop"), *NFT, "dispatch", '"kp1" . 6 . 80-90'),
+        row(Set(key_type="ifname . ether_addr . ipv4_addr . mark", flags=("interval",)), *NFT, "allowed"),
+        row(Chain(hook="type filter hook forward priority 10; policy drop;", rules=(Rule("accept"),)), *NFT, "forward"),
+    ]
+    gone = [item.id for item in ROWS if item.id.table == "element" and item.id.key[3] == "allowed"]
+    converger.take_delta(2, changed, gone)
+    assert converger.converge().failed == ()
+    writes = engine.writes
+    assert converger.converge(audit=True).failed == ()
+    assert engine.writes == writes
+    assert "02:00:00:00:00:0a" in sh("ip -o link show eth0", "tenant")
+    assert "mtu 1400" in sh("ip -o link show eth0", "tenant")
+
+
+def test_a_chain_that_only_kernel_text_tells_apart_is_left_alone(built: tuple[LinuxEngine, Converger]) -> None:
+    engine, converger = built
+    same = Chain(hook="type filter hook forward priority 0; policy accept;", rules=CHAIN.value.rules)  # type: ignore[attr-defined]
+    writes = engine.writes
+    converger.take_delta(2, [Row(CHAIN.id, same)])
+    converger.converge()
+    assert engine.writes == writes
+
+
+def test_what_is_not_ours_is_never_touched(engine: LinuxEngine) -> None:
+    make_namespace("other")
+    sh("ip link add foreign type bridge")
+    sh("ip link add eth9 type veth peer name peer9")
+    sh("ip addr add 192.0.2.1/24 dev foreign")
+    sh("ip link set foreign up")
+    sh("ip route add 203.0.113.0/24 dev foreign")
+    sh("nft add table inet filter")
+    before = [sh("ip -o link"), sh("ip addr show dev foreign"), sh("ip route"), sh("nft list table inet filter")]
+    converger = Converger(engine)
+    converger.take_snapshot(1, [row(Bridge(mtu=1500), "", "foreign", origin="network/x")])
+    (failure,) = converger.converge().failed
+    assert "not Kaon's" in failure.reason
+    converger.take_snapshot(2, [])
+    converger.converge(audit=True)
+    after = [sh("ip -o link"), sh("ip addr show dev foreign"), sh("ip route"), sh("nft list table inet filter")]
+    assert after == before
+    assert Path("/run/netns/other").exists()
+    sh("ip link del foreign")
+    sh("ip link del eth9")
+    sh("nft delete table inet filter")
+    remove_namespace("other")
+
+
+def test_an_interface_of_the_operators_joins_a_bridge_and_is_released(engine: LinuxEngine) -> None:
+    sh("ip link add phys type veth peer name wire")
+    bridge = row(Bridge(mtu=1500), "", "kbr2")
+    member = row(Member(master="kbr2"), "", "phys", origin="network/ext")
+    converger = Converger(engine)
+    converger.take_snapshot(1, [bridge, member])
+    assert converger.converge().failed == ()
+    assert "master kbr2" in sh("ip -o link show phys")
+    converger.take_delta(2, delete=[member.id])
+    assert converger.converge().failed == ()
+    assert "master" not in sh("ip -o link show phys")
+    sh("ip link del phys")
+
+
+def test_a_new_address_is_announced(built: tuple[LinuxEngine, Converger]) -> None:
+    _, converger = built
+    capture = Capture("tenant", "eth0")
+    converger.take_delta(
+        2,
+        [
+            row(Address(announce=True), ROUTER, "qr1", "10.0.0.77/32"),
+            row(Address(announce=True), ROUTER, "qr1", "fd00::77/128"),
+        ],
+    )
+    assert converger.converge().failed == ()
+    frames = capture.frames()
+    mac = bytes.fromhex("020000000002")
+    assert any(frame[12:14] == b"\x08\x06" and frame[22:32] == mac + bytes([10, 0, 0, 77]) for frame in frames)
+    assert any(
+        frame[12:14] == b"\x86\xdd" and frame[54:55] == b"\x88" and frame[62:78].hex().endswith("0077")
+        for frame in frames
+    )
+    capture.close()
+
+
+def test_the_host_has_no_address_on_what_is_ours(built: tuple[LinuxEngine, Converger]) -> None:
+    addresses = sh("ip -o addr")
+    assert not any(name in addresses for name in ("kbr1", "kp1", "kp2", "ktap1"))
