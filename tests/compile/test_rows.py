@@ -320,9 +320,9 @@ def test_a_floating_ip_moves_by_three_rows() -> None:
 
 def test_every_ipv6_mode_has_its_advertisement_and_its_dhcp_range() -> None:
     expected = {
-        "slaac": ("fd00::,ra-only,64", None),
-        "dhcpv6-stateless": ("fd00::,ra-stateless,64", "fd00::,static,64,86400s"),
-        "dhcpv6-stateful": ("fd00::,static,64", "fd00::,static,64,86400s"),
+        "slaac": ("fd00::,ra-only,64,86400s", None),
+        "dhcpv6-stateless": ("fd00::,ra-stateless,64,86400s", "fd00::,static,64,86400s"),
+        "dhcpv6-stateful": ("fd00::,static,64,86400s", "fd00::,static,64,86400s"),
     }
     for mode, (advertised, served) in expected.items():
         cloud = Cloud()
