@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import httpx
 
 from kaon.agent import control
 from kaon.agent import main as agent
-from kaon.agent.engine import build
 from kaon.channel import Attachment
 from kaon.cli.datafolder import DataFolder, State, read_state
 from kaon.demo import instance
@@ -165,7 +163,7 @@ class Stage:
             except subprocess.TimeoutExpired:
                 self.kaon.kill()
                 self.kaon.wait()
-        agent.cleanup(partial(build, "linux", self.folder.agent, None), self.folder.agent)
+        agent.cleanup("linux", self.folder.agent)
         for netns in (*self.netns, OUTSIDE):
             instance.remove(netns)
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
