@@ -40,6 +40,11 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
     port = records.get(tx.conn, PORT, place.port_id)
     if bool(place.netns) == bool(place.tap):
         raise bad_request(f"Port {port['id']} needs either a network namespace or a tap device to appear in")
+    if port["device_owner"].startswith("network:"):
+        raise conflict(
+            "UnsupportedPortDeviceOwner",
+            f"Port {port['id']} belongs to the network itself ({port['device_owner']}) and cannot be attached.",
+        )
     if port["binding:host_id"] not in ("", host):
         raise conflict(
             "PortBound",

@@ -109,6 +109,12 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+        if changes["binding:host_id"] != port["binding:host_id"] and is_bound(port):
+            raise conflict(
+                "PortBound",
+                f"Port {port['id']} is attached on host {port['binding:host_id']}. Detach it there before it is bound "
+                "elsewhere.",
+            )
     if changes["security_groups"] != port["security_groups"]:
         port_security.leave(tx, port["id"])
         port_security.join(tx, port["id"], changes["security_groups"])
@@ -118,8 +124,13 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     return stored
 
 
+def is_bound(port: Record) -> bool:
+    """Whether the port appears on a host."""
+    return bool(port["binding:vif_type"] != UNBOUND["binding:vif_type"])
+
+
 def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
-    if port["binding:vif_type"] not in ("unbound", "binding_failed"):
+    if is_bound(port):
         raise conflict(
             "PortBound",
             f"Unable to complete operation on port {port['id']}, port is already bound, port type: "
@@ -241,7 +252,7 @@ PORT = Resource(
         Attribute("status", types.text(16)),
         Attribute(
             "security_groups",
-            types.list_of(types.UUID, null_is_empty=True),
+            types.nullable(types.list_of(types.UUID)),
             default=UNSET,
             post=True,
             put=True,
@@ -368,6 +379,11 @@ EXTENSIONS = (
     Extension("port-security", "Port Security", "Provides port security"),
     Extension("port-security-groups-filtering", "Port filtering on security groups", "Filters ports by their groups"),
     Extension("binding", "Port Binding", "Expose port bindings of a virtual port to external application"),
+    Extension(
+        "l3-port-ip-change-not-allowed",
+        "Prevent L3 router ports IP address change extension",
+        "A router's addresses change by its own API only",
+    ),
     Extension("ip_allocation", "IP Allocation", "IP allocation extension."),
     Extension("ip-substring-filtering", "IP address substring filtering", "Filters ports by a part of an address"),
     Extension("filter-validation", "Filter parameters validation", "Refuses unknown filters"),
