@@ -269,6 +269,7 @@ class MetadataInstance(Value, frozen=True):
     user_data: str = ""
     mac: str = ""
     network_id: str = ""
+    public_ipv4: str = ""
 
 
 VALUES: tuple[type[Value], ...] = (

@@ -66,8 +66,10 @@ class Engine(Protocol):
     """
 
     tables: frozenset[str]
-    writes: int
-    """Changes made to what exists, ever: a restart that finds no difference leaves it at zero."""
+
+    @property
+    def writes(self) -> int:
+        """Changes made to what exists, ever: a restart that finds no difference leaves it at zero."""
 
     def canonical(self, row: Row) -> Row:
         """The form of a desired row in which it is compared with actual rows; its id may change form as well."""

@@ -1,0 +1,30 @@
+# Every target sets up first; when nothing has changed that takes no time.
+BIN := .venv/bin
+
+.PHONY: setup demo test check bench clean
+
+setup:
+	@scripts/setup.sh
+
+# The main job on real packets, each step with its time and its evidence.
+demo: setup
+	@$(BIN)/kaon demo $(ARGS)
+
+# Every test. Those that need a network make namespaces of their own; without root, in a user namespace.
+test: setup
+	@$(BIN)/python scripts/rootless.py $(BIN)/python -m pytest -q $(ARGS)
+
+# What is quick to know before a commit.
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python scripts/rootless.py $(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
+
+# The table of speeds, with the machine's name and load.
+bench: setup
+	@$(BIN)/python scripts/rootless.py $(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

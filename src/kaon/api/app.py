@@ -1,0 +1,173 @@
+"""The Network API as a Starlette application: versions, extensions, and the routes of every declared resource."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from kaon.api import crud, openapi
+from kaon.api.crud import Service
+from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, read_body
+from kaon.api.policy import Policy
+from kaon.caller import Caller
+from kaon.resources.catalog import extensions, resources
+from kaon.resources.declare import Action, Extension
+from kaon.resources.errors import ApiError, not_found
+from kaon.store.engine import Store
+
+_encode = msgspec.json.Encoder().encode
+
+
+def base_url(request: Request) -> str:
+    """The URL under which the client reached the server."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def _index(service: Service) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        url = f"{base_url(request)}{request.url.path}"
+        return Answer(200, await crud.index(service, url, request.query_params.multi_items(), caller))
+
+    return handle
+
+
+def _show(service: Service) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        pairs = request.query_params.multi_items()
+        return Answer(200, await crud.show(service, request.path_params["id"], pairs, caller))
+
+    return handle
+
+
+def _create(service: Service) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        return Answer(201, await crud.create(service, await read_body(request), caller))
+
+    return handle
+
+
+def _update(service: Service) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        if_match = request.headers.get("if-match", "")
+        raw = await read_body(request)
+        return Answer(200, await crud.update(service, request.path_params["id"], raw, caller, if_match))
+
+    return handle
+
+
+def _delete(service: Service) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        await crud.delete(service, request.path_params["id"], caller, request.headers.get("if-match", ""))
+        return Answer(204)
+
+    return handle
+
+
+def _act(service: Service, action: Action) -> Handler:
+    async def handle(request: Request, caller: Caller) -> Answer:
+        raw = await read_body(request)
+        body = await crud.act(service, action, request.path_params["id"], raw, caller)
+        return Answer(action.status, body)
+
+    return handle
+
+
+def _extension(item: Extension) -> dict[str, Any]:
+    return {
+        "alias": item.alias,
+        "name": item.name,
+        "description": item.description,
+        "updated": item.updated,
+        "links": [],
+    }
+
+
+async def _extensions(_request: Request, _caller: Caller) -> Answer:
+    return Answer(200, _encode({"extensions": [_extension(item) for item in extensions().values()]}))
+
+
+async def _one_extension(request: Request, _caller: Caller) -> Answer:
+    found = extensions().get(request.path_params["alias"])
+    if found is None:
+        raise not_found("HTTPNotFound", f"Extension with alias {request.path_params['alias']} does not exist")
+    return Answer(200, _encode({"extension": _extension(found)}))
+
+
+async def _versions(request: Request) -> Response:
+    links = [{"rel": "self", "href": f"{base_url(request)}/v2.0/"}]
+    return Response(
+        _encode({"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}), media_type="application/json"
+    )
+
+
+async def _version(request: Request, _caller: Caller) -> Answer:
+    url = f"{base_url(request)}/v2.0"
+    served = [
+        {"name": item.name, "collection": item.collection, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
+        for item in resources()
+        if item.methods
+    ]
+    return Answer(200, _encode({"resources": served}))
+
+
+async def _openapi(_request: Request) -> Response:
+    return Response(openapi.encoded(), media_type="application/json")
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    kind, message = ("HTTPNotFound", "The resource could not be found.")
+    if status == 405:
+        kind, message = ("HTTPMethodNotAllowed", f"{request.method} is not allowed on {request.url.path}.")
+    return Response(error_body(ApiError(status, kind, message)), status, media_type="application/json")
+
+
+def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str) -> list[BaseRoute]:
+    """The routes of the Network API. Longer paths come first, so that none hides another."""
+
+    def route(path: str, method: str, handler: Handler) -> Route:
+        return Route(path, endpoint(handler, authenticate, identity_url), methods=[method])
+
+    found: list[BaseRoute] = [
+        Route("/", _versions, methods=["GET"]),
+        Route(f"{openapi.ROOT}/openapi.json", _openapi, methods=["GET"]),
+        route("/v2.0", "GET", _version),
+        route("/v2.0/", "GET", _version),
+        route("/v2.0/extensions", "GET", _extensions),
+        route("/v2.0/extensions/{alias}", "GET", _one_extension),
+    ]
+    for resource in resources():
+        service = crud.serve(resource, store, policy)
+        collection = f"/v2.0/{resource.url}"
+        found += [
+            route(f"{collection}/{{id}}/{action.name}", action.method, _act(service, action))
+            for action in resource.actions
+        ]
+        for name, path, method, handler in (
+            ("list", collection, "GET", _index),
+            ("create", collection, "POST", _create),
+            ("show", f"{collection}/{{id}}", "GET", _show),
+            ("update", f"{collection}/{{id}}", "PUT", _update),
+            ("delete", f"{collection}/{{id}}", "DELETE", _delete),
+        ):
+            if name in resource.methods:
+                found.append(route(path, method, handler(service)))
+    return found
+
+
+def create_app(
+    store: Store,
+    authenticate: Authenticate,
+    policy: Policy,
+    identity_url: str = "/identity",
+    extra: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The application: the Network API and whatever routes are added (identity, health, metrics)."""
+    found = routes(store, policy, authenticate, identity_url)
+    return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown})

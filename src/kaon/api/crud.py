@@ -1,0 +1,192 @@
+"""The life of a request on a resource: parse, judge by policy, run the rule in a transaction, present."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from kaon.api import body as bodies
+from kaon.api import query as queries
+from kaon.api.policy import Policy, credentials
+from kaon.api.present import Presenter
+from kaon.caller import Caller
+from kaon.resources import quota, records, types
+from kaon.resources.declare import Action, Resource
+from kaon.resources.errors import ApiError, bad_request
+from kaon.store.engine import Store
+from kaon.store.journal import Record
+from kaon.store.transaction import Transaction
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Service(NamedTuple):
+    """One resource as it is served: its declaration and what all its requests share."""
+
+    resource: Resource
+    store: Store
+    policy: Policy
+    presenter: Presenter
+
+
+def serve(resource: Resource, store: Store, policy: Policy) -> Service:
+    """Set up a resource for serving."""
+    return Service(resource, store, policy, Presenter(resource, policy))
+
+
+def _shown(service: Service, tx: Transaction, record: Record) -> dict[str, Any]:
+    """What is answered to the writer of a record, who may be allowed to write what he may not read."""
+    shown = service.presenter.one(tx.conn, record, tx.caller)
+    return {"id": record["id"]} if shown is None else shown
+
+
+async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
+    """POST of one resource or of several: all are made, or none."""
+    resource = service.resource
+    found, bulk = bodies.items(resource, bodies.decode(raw))
+    values = [bodies.for_creation(resource, item, caller) for item in found]
+
+    def run(tx: Transaction) -> list[dict[str, Any]]:
+        return [_shown(service, tx, _create_one(service, tx, item)) for item in values]
+
+    made = await service.store.write(run, caller)
+    return _encode({resource.collection: made} if bulk else {resource.name: made[0]})
+
+
+def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Record:
+    resource, caller = service.resource, tx.caller
+    target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
+    target["tenant_id"] = values.get("project_id")
+    service.policy.demand_write("create", resource, values, target, credentials(caller))
+    if resource.quota is not None:
+        quota.demand(tx, resource, values["project_id"])
+    return resource.create(tx, values)
+
+
+def _readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
+    """The record and its policy target; 404 when the caller may not know of it."""
+    record = records.get(conn, service.resource, id)
+    target = service.presenter.target(conn, record, caller)
+    if not service.policy.allows(f"get_{service.resource.name}", target, credentials(caller)):
+        raise records.missing(service.resource, id)
+    return record, target
+
+
+async def show(service: Service, id: str, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
+    """GET of one resource."""
+    fields = frozenset(name for key, value in pairs if key == "fields" for name in value.split(",") if name)
+
+    def run(conn: sa.Connection) -> bytes:
+        record = records.get(conn, service.resource, id)
+        if fields:
+            shown = service.presenter.one(conn, record, caller)
+            if shown is None:
+                raise records.missing(service.resource, id)
+            return _encode({service.resource.name: _chosen(shown, fields)})
+        rows = service.presenter.many(conn, [record], caller)
+        if not rows:
+            raise records.missing(service.resource, id)
+        return b'{"%s":%s}' % (service.resource.name.encode(), rows[0])
+
+    return await service.store.read(run)
+
+
+def _chosen(shown: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in shown.items() if name in fields}
+
+
+async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
+    """GET of a list: filtered, sorted, paged."""
+    resource, presenter = service.resource, service.presenter
+    query = queries.parse(resource, pairs)
+    await _meet_first_need(service, query.filters.get("project_id", [caller.project_id])[0], caller)
+
+    def run(conn: sa.Connection) -> bytes:
+        marker = queries.find_marker(conn, resource, query)
+        chosen = queries.statement(resource, presenter.columns, query, caller, marker)
+        heads = [dict(zip(presenter.head, row, strict=True)) for row in conn.execute(chosen)]
+        if query.reverse:
+            heads.reverse()
+        rows = presenter.many(conn, heads, caller)
+        if query.fields:
+            rows = [_encode(_chosen(msgspec.json.decode(row), query.fields)) for row in rows]
+        name = resource.collection.encode()
+        links = queries.links(url, pairs, query, [head["id"] for head in heads])
+        tail = b',"%s_links":%s' % (name, _encode(links)) if links else b""
+        return b'{"%s":[%s]%s}' % (name, b",".join(rows), tail)
+
+    return await service.store.read(run)
+
+
+async def _meet_first_need(service: Service, project_id: str, caller: Caller) -> None:
+    """Make what a project lacks when it first lists this resource; nobody makes it for another's project but admins."""
+    need = service.resource.first_need
+    if need is None or not project_id or (project_id != caller.project_id and not caller.is_admin):
+        return
+    if await service.store.read(lambda conn: need.lacks(conn, project_id)):
+        await service.store.write(lambda tx: need.make(tx, project_id), caller)
+
+
+def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
+    """The record and its target, when the caller may know of it and the precondition holds."""
+    record, target = _readable(service, tx.conn, id, tx.caller)
+    if not service.policy.allows(rule, target, credentials(tx.caller)):
+        service.policy.demand(rule, target, credentials(tx.caller))
+    if if_match:
+        _demand_revision(record, if_match)
+    return record, target
+
+
+def _demand_revision(record: Record, if_match: str) -> None:
+    """RFC 9110 section 13.1.1 as Neutron speaks it: ``If-Match: revision_number=5``."""
+    name, _, digits = if_match.strip('"').partition("=")
+    number = types.natural(digits)
+    if name != "revision_number" or number is None:
+        raise bad_request(f"Invalid If-Match header '{if_match}': revision_number=NUMBER is needed")
+    if number != record["revision_number"]:
+        raise ApiError(
+            412,
+            "RevisionNumberConstraintFailed",
+            f"Constrained to {number}, but current revision is {record['revision_number']}",
+        )
+
+
+async def update(service: Service, id: str, raw: bytes, caller: Caller, if_match: str = "") -> bytes:
+    """PUT of one resource."""
+    resource = service.resource
+    values = bodies.for_update(resource, bodies.item(resource, bodies.decode(raw)))
+
+    def run(tx: Transaction) -> dict[str, Any]:
+        record, target = _writable(service, tx, id, f"update_{resource.name}", if_match)
+        service.policy.demand_write("update", resource, values, {**target, **values}, credentials(caller))
+        return _shown(service, tx, resource.update(tx, record, values))
+
+    return _encode({resource.name: await service.store.write(run, caller)})
+
+
+async def delete(service: Service, id: str, caller: Caller, if_match: str = "") -> None:
+    """DELETE of one resource."""
+
+    def run(tx: Transaction) -> None:
+        record, _ = _writable(service, tx, id, f"delete_{service.resource.name}", if_match)
+        service.resource.delete(tx, record)
+
+    await service.store.write(run, caller)
+
+
+async def act(service: Service, action: Action, id: str, raw: bytes, caller: Caller) -> bytes:
+    """A member action such as add_router_interface."""
+    try:
+        body = action.parse.parse(bodies.decode(raw) if raw else {})
+    except ValueError as error:
+        raise bad_request(f"Invalid body of {action.name}: {error}.") from None
+
+    def run(tx: Transaction) -> dict[str, Any]:
+        record, _ = _writable(service, tx, id, action.name, "")
+        answer = action.run(tx, record, body)
+        return {service.resource.name: _shown(service, tx, answer)} if action.shows else answer
+
+    return _encode(await service.store.write(run, caller))

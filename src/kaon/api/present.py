@@ -1,0 +1,167 @@
+"""What a caller sees of records: visibility by policy, then JSON from a cache of encoded rows.
+
+An encoded row is valid as long as its revision is, so a list costs one narrow SELECT and a join of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from kaon.api.policy import Policy, credentials, target_of
+from kaon.caller import Caller
+from kaon.resources import records
+from kaon.resources.declare import Resource, named
+from kaon.store.journal import Record
+
+_encode = msgspec.json.Encoder().encode
+
+MAX_ENCODED = 50_000
+"""Encoded rows kept for one resource."""
+
+View = tuple[frozenset[str], tuple[Any, ...]]
+"""What makes one caller's picture of a row differ from another's: hidden attributes and derived values."""
+
+
+class Presenter:
+    """Turns records into what a caller may see, for one resource, over all requests."""
+
+    def __init__(self, resource: Resource, policy: Policy) -> None:
+        self._resource = resource
+        self._policy = policy
+        self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
+        self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
+        names = {"id", "revision_number", *resource.head}
+        names.update(name for name in ("project_id",) if name in resource.by_name)
+        names.update(attribute for attribute, _collection in resource.parents.values())
+        self.head = tuple(name for name in resource.names if name in names)
+
+    @property
+    def columns(self) -> list[sa.ColumnElement[Any]]:
+        """The columns of a head: what is needed to judge and find a row."""
+        return [self._resource.table.c[name] for name in self.head]
+
+    def parents(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
+        """What policy reads of the record's parents: their owner and their derived attributes (``network:shared``)."""
+        found: dict[str, Any] = {}
+        for prefix, (attribute, kind) in self._resource.parents.items():
+            id = record.get(attribute)
+            parent = named(kind)
+            held = records.find(conn, parent, id) if id else None
+            if held is None:
+                continue
+            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = held["project_id"]
+            for derived in parent.derived:
+                if derived.derived is not None:
+                    found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
+        return found
+
+    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
+        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+        found = self.parents(conn, values, caller)
+        for prefix, (attribute, kind) in self._resource.parents.items():
+            id, parent = values.get(attribute), named(kind)
+            target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
+            if id and not (target and self._policy.allows(f"get_{kind}", target, credentials(caller))):
+                raise records.missing(parent, id)
+        return found
+
+    def target(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
+        """The policy target of a record."""
+        return target_of(self._resource, record, caller, self.parents(conn, record, caller))
+
+    def view(self, conn: sa.Connection, head: Record, caller: Caller, creds: Mapping[str, Any]) -> View | None:
+        """How the caller sees a row with this head; None when not at all."""
+        target = self.target(conn, head, caller)
+        if not self._policy.allows(f"get_{self._resource.name}", target, creds):
+            return None
+        derived = tuple(
+            attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
+        )
+        return self._policy.hidden(self._resource, target, creds), derived
+
+    def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
+        """A record as the API shows it; what `_with_others` added is there already."""
+        hidden, _ = view
+        shown = {}
+        for attribute in self._shown:
+            if attribute.name not in hidden:
+                value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if value is not None or not attribute.sparse:
+                    shown[attribute.name] = value
+        return shown
+
+    def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
+        """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
+        so that an encoded row stays right."""
+        for name, kind, key in self._resource.children:
+            other = named(kind)
+            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+            held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
+            for child in records.select(conn, other, other.table.c[key].in_(list(held))):
+                held[child[key]].append(
+                    {item.name: item.derived(child, caller) if item.derived else child[item.name] for item in shown}
+                )
+            found = [{**record, name: held[record["id"]]} for record in found]
+        for name, kind, key, names in self._resource.details:
+            other = named(kind)
+            ids = {record[key] for record in found if record[key]}
+            parts = {
+                item["id"]: {part: item[part] for part in names}
+                for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
+            }
+            found = [{**record, name: parts.get(record[key])} for record in found]
+        return found
+
+    def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
+        """One record as the caller sees it; None when the caller may not."""
+        view = self.view(conn, record, caller, credentials(caller))
+        return None if view is None else self.dress(self._with_others(conn, [record], caller)[0], caller, view)
+
+    def many(self, conn: sa.Connection, heads: Sequence[Record], caller: Caller) -> list[bytes]:
+        """Encoded rows for these heads, in order, without those that policy hides altogether."""
+        creds = credentials(caller)
+        seen: dict[tuple[Any, ...], View | None] = {}
+        wanted: list[tuple[Record, View]] = []
+        judged = [name for name in self.head if name not in ("id", "revision_number")]
+        for head in heads:
+            shape = tuple(_hashable(head[name]) for name in judged)
+            if shape not in seen:
+                seen[shape] = self.view(conn, head, caller, creds)
+            view = seen[shape]
+            if view is not None:
+                wanted.append((head, view))
+        self._load(conn, wanted, caller)
+        return [self._encoded[head["id"]][1][view] for head, view in wanted]
+
+    def _load(self, conn: sa.Connection, wanted: Sequence[tuple[Record, View]], caller: Caller) -> None:
+        """Encode what is wanted and not yet there at its revision."""
+        if self._resource.details:
+            # A change to the other record counts no revision of this one, so nothing can be kept.
+            self._encoded.clear()
+        absent: dict[str, View] = {}
+        for head, view in wanted:
+            kept = self._encoded.get(head["id"])
+            if kept is None or kept[0] != head["revision_number"]:
+                self._encoded.pop(head["id"], None)
+                absent[head["id"]] = view
+            elif view not in kept[1]:
+                absent[head["id"]] = view
+        if len(self._encoded) + len(absent) > MAX_ENCODED:
+            self._encoded.clear()
+            absent = {head["id"]: view for head, view in wanted}
+        ids = list(absent)
+        for start in range(0, len(ids), 500):
+            chunk = ids[start : start + 500]
+            found = records.select(conn, self._resource, self._resource.table.c.id.in_(chunk))
+            for record in self._with_others(conn, found, caller):
+                view = absent[record["id"]]
+                kept = self._encoded.setdefault(record["id"], (record["revision_number"], {}))
+                kept[1][view] = _encode(self.dress(record, caller, view))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

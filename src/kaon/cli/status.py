@@ -1,0 +1,77 @@
+"""`kaon status`: what runs on a data folder, and whether its API answers."""
+
+from __future__ import annotations
+
+import argparse
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import msgspec
+
+from kaon.cli.datafolder import DataFolder, holder, read_state
+from kaon.cli.options import add_settings, settings_from
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """What `kaon status --json` prints. A process id is 0 while the process does not run."""
+
+    data: str
+    running: bool
+    ready: bool = False
+    url: str = ""
+    clouds: str = ""
+    supervisor: int = 0
+    server: int = 0
+    agent: int = 0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_settings(parser, ("data",))
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the status; exit status 0 if the API is ready, 1 if not, 3 if Kaon does not run."""
+    status = of(DataFolder(Path(settings_from(arguments, ("data",)).data)))
+    if arguments.json:
+        print(msgspec.json.encode(status).decode())
+    elif not status.running:
+        print(f"Kaon does not run on {status.data}")
+    else:
+        print(f"API         {status.url} ({'ready' if status.ready else 'not ready'})")
+        print(f"Clouds      {status.clouds}")
+        for name, process in (("Supervisor", status.supervisor), ("Server", status.server), ("Agent", status.agent)):
+            print(f"{name:<11} {f'process {process}' if process else 'does not run'}")
+    return 0 if status.ready else 1 if status.running else 3
+
+
+def of(folder: DataFolder) -> Status:
+    """Look at a data folder and ask the API that runs on it."""
+    state = read_state(folder)
+    process = holder(folder)
+    if state is None or not process:
+        return Status(data=str(folder.root), running=False)
+    return Status(
+        data=str(folder.root),
+        running=True,
+        ready=healthy(state.url),
+        url=state.url,
+        clouds=str(folder.clouds),
+        supervisor=process,
+        server=state.server,
+        agent=state.agent,
+    )
+
+
+def healthy(url: str, timeout: float = 5.0) -> bool:
+    """Whether the API at this URL says that it is ready."""
+    # This asks for no secret and sends none: whose certificate it is does not matter here.
+    context = ssl._create_unverified_context() if url.startswith("https:") else None
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=timeout, context=context) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

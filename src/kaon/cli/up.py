@@ -1,0 +1,145 @@
+"""`kaon up`: start the server and the agent, say where everything is, and keep both running."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from kaon import log as logs
+from kaon import privileges
+from kaon.cli import datafolder, listening, rootless
+from kaon.cli.options import add_settings, settings_from
+from kaon.cli.supervise import Child, Supervisor
+from kaon.config import Settings, listen_address, without
+from kaon.launch import Launch
+
+log = logging.getLogger("kaon.supervisor")
+
+OPTIONS = (
+    "data",
+    "listen",
+    "engine",
+    "host",
+    "tls_cert",
+    "tls_key",
+    "public_url",
+    "physical_networks",
+    "log.format",
+    "log.level",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_settings(parser, OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run Kaon in the foreground until SIGTERM or Ctrl-C; what it built in the kernel stays."""
+    settings = settings_from(arguments, OPTIONS)
+    logs.setup(settings.log.format, settings.log.level)
+    address, port = listen_address(settings.listen)
+    if not listening.is_loopback(address) and not settings.tls_cert:
+        log.warning(
+            "passwords and tokens travel in the clear; serve HTTPS by --tls-cert and --tls-key",
+            extra={"listen": settings.listen},
+        )
+    listeners = listening.inherited()
+    if listeners:
+        port = listeners[0].getsockname()[1]
+    listeners.append(listening.open_api(address, port))
+    if settings.engine == "linux" and os.geteuid() != 0:
+        # The socket that is open already belongs to the user's own network; the second one is for the inside.
+        rootless.enter()
+        listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
+    return _run_on(settings, listeners)
+
+
+def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
+    user = privileges.service_user()
+    folder = datafolder.DataFolder(Path(settings.data))
+    datafolder.prepare(folder, user)
+    lock = datafolder.lock(folder)
+    agents = listening.open_agents(folder.socket)
+    url = settings.public_url.rstrip("/") or listening.url(listeners[0], tls=bool(settings.tls_cert))
+    settings = msgspec.structs.replace(settings, public_url=url)
+    password = datafolder.admin_password(folder, settings.admin_password)
+    cacert = _certificate_to_trust(settings.tls_cert)
+    datafolder.write_clouds(folder, url, settings.identity.region, password, cacert)
+
+    common = Launch(settings=settings, agent_socket=str(folder.socket), lock_fd=lock)
+    server = Child(
+        "server",
+        "kaon.server.main",
+        msgspec.structs.replace(
+            common,
+            folder=str(folder.server),
+            api_fds=tuple(listener.fileno() for listener in listeners),
+            agent_fd=agents.fileno(),
+            run_as=user,
+            bootstrap_password=password,
+        ),
+    )
+    secrets = ("admin_password", "identity.password", "database.url")
+    agent = Child(
+        "agent",
+        "kaon.agent",
+        msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
+    )
+    watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), server, agent)
+    # The password is in the pipes from here on, and in nobody's environment.
+    os.environ.pop("KAON_ADMIN_PASSWORD", None)
+    return Supervisor([server, agent], watcher.changed).run()
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Keeps kaon.json true, and greets when the API is ready for the first time."""
+
+    folder: datafolder.DataFolder
+    state: datafolder.State
+    server: Child
+    agent: Child
+    greeted: bool = False
+
+    def changed(self) -> None:
+        """A child has started, got ready, or ended."""
+        self.state.server, self.state.agent = self.server.pid, self.agent.pid
+        datafolder.write_state(self.folder, self.state)
+        if self.server.ready and not self.greeted:
+            self.greeted = True
+            print(greeting(self.folder, self.state.url), flush=True)
+
+
+def greeting(folder: datafolder.DataFolder, url: str) -> str:
+    """Where everything is, for the person at the terminal."""
+    return "\n".join(
+        (
+            f"Kaon is ready at {url}",
+            f"  Network    {url}/v2.0",
+            f"  Identity   {url}/identity/v3",
+            f"  Admin      user admin, project admin, domain default; password in {folder.password}",
+            f"  Clouds     {folder.clouds}",
+            f"  Try        OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud kaon network list",
+        )
+    )
+
+
+def _certificate_to_trust(path: str) -> str:
+    """The certificate itself where it is its own authority; one that a public authority signed needs no mention."""
+    if not path:
+        return ""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        sys.exit(f"kaon up: --tls-cert {path}: {error}")
+    return str(Path(path).absolute()) if certificate.issuer == certificate.subject else ""

@@ -1,0 +1,94 @@
+"""What dnsmasq is told, as text: its configuration file, and the files of hosts that it reads again on SIGHUP.
+
+dnsmasq(8): --dhcp-hostsfile, --dhcp-optsfile and --addn-hosts. There is no lease file: every address belongs to a
+port, so a lease says nothing that the hosts file does not, and nothing stale can outlive the port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kaon.rows import DhcpHost, DhcpServer
+
+CONFIG, HOSTS, OPTIONS, NAMES = "conf", "hosts", "opts", "names"
+"""Names of the files in a daemon's folder."""
+RELOADED = (HOSTS, OPTIONS, NAMES)
+"""Those that dnsmasq reads again on SIGHUP."""
+
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_TAG = re.compile(r"[A-Za-z0-9-]+")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def config(folder: Path, server: DhcpServer) -> str:
+    """The configuration file of a daemon whose files lie in `folder`; raises ValueError for a line that is none."""
+    for line in server.options:
+        _one_line(line)
+    return "\n".join(
+        (
+            f"pid-file={folder / 'pid'}",
+            f"log-facility={folder / 'log'}",
+            "quiet-dhcp",
+            "quiet-dhcp6",
+            "quiet-ra",
+            "no-hosts",
+            "no-resolv",
+            "no-ping",
+            "leasefile-ro",
+            "dhcp-authoritative",
+            "dhcp-lease-max=1000000",
+            f"dhcp-hostsfile={folder / HOSTS}",
+            f"dhcp-optsfile={folder / OPTIONS}",
+            f"addn-hosts={folder / NAMES}",
+            *dict.fromkeys(line for line in server.options if line not in _ALWAYS),
+            "",
+        )
+    )
+
+
+_ALWAYS = frozenset({"no-hosts", "no-resolv", "no-ping", "leasefile-ro", "dhcp-authoritative"})
+
+
+def check(port: str, host: DhcpHost) -> None:
+    """Raise ValueError for a host that would say more to dnsmasq than it should, or nothing that it understands."""
+    if not _TAG.fullmatch(port):
+        raise ValueError(f"port id {port!r} is no tag")
+    if not _MAC.fullmatch(host.mac):
+        raise ValueError(f"{host.mac!r} is no MAC address")
+    for address in host.addresses:
+        ipaddress.ip_address(address)
+    for name in host.names:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no DNS name")
+    for option in host.options:
+        _one_line(option)
+
+
+def _one_line(line: str) -> None:
+    if not line or not line.isprintable():
+        raise ValueError(f"{line!r} is no line of dnsmasq's configuration")
+
+
+def hosts_files(hosts: Mapping[str, DhcpHost]) -> dict[str, str]:
+    """Hosts, options and names files for ports by id, by file name; ports in the order of their ids."""
+    lines: dict[str, list[str]] = {HOSTS: [], OPTIONS: [], NAMES: []}
+    for port in sorted(hosts):
+        host = hosts[port]
+        lines[HOSTS] += _host_lines(port, host)
+        lines[OPTIONS] += (f"tag:port-{port},{option}" for option in host.options)
+        if host.names:
+            lines[NAMES] += (f"{address} {' '.join(host.names)}" for address in host.addresses)
+    return {name: "".join(f"{line}\n" for line in part) for name, part in lines.items()}
+
+
+def _host_lines(port: str, host: DhcpHost) -> Iterable[str]:
+    """One line an IPv4 address, since a line holds one; dnsmasq takes the one that fits the subnet asked from."""
+    v4 = [address for address in host.addresses if ":" not in address]
+    v6 = [f"[{address}]" for address in host.addresses if ":" in address]
+    name = [host.names[0].split(".")[0]] if host.names else []
+    for index, address in enumerate(v4 or [""]):
+        known = ([address] if address else []) + (v6 if index == 0 else [])
+        yield ",".join((host.mac, f"set:port-{port}", *known, *name))

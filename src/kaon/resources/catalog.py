@@ -1,0 +1,38 @@
+"""Every resource and extension there is, found by looking through this package: a new one edits nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+import kaon.resources
+from kaon.resources.declare import Extension, Resource
+
+
+@cache
+def _modules() -> tuple[Any, ...]:
+    names = sorted(info.name for info in pkgutil.iter_modules(kaon.resources.__path__))
+    return tuple(importlib.import_module(f"kaon.resources.{name}") for name in names if name != "catalog")
+
+
+@cache
+def resources() -> tuple[Resource, ...]:
+    """All declared resources; their tables are on the store's MetaData once this has been called."""
+    found = tuple(item for module in _modules() for item in getattr(module, "RESOURCES", ()))
+    for resource in found:
+        _ = resource.table
+    return found
+
+
+@cache
+def extensions() -> dict[str, Extension]:
+    """All announced extensions by alias."""
+    found = (item for module in _modules() for item in getattr(module, "EXTENSIONS", ()))
+    return {extension.alias: extension for extension in sorted(found, key=lambda item: item.alias)}
+
+
+def first_starts() -> tuple[Any, ...]:
+    """What modules do to a new database, in order: functions of a transaction."""
+    return tuple(module.first_start for module in _modules() if hasattr(module, "first_start"))

@@ -1,0 +1,314 @@
+"""How a resource is declared: its attributes, who may set and see them, and its rules. Everything else follows.
+
+Validation, the table, filters, sort keys, policy rules, the OpenAPI document and the extension list are all derived
+from these declarations; a new resource is one module in this package that holds `RESOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kaon.caller import Caller
+from kaon.resources import types
+from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
+from kaon.resources.types import Type
+from kaon.store.journal import Record
+from kaon.store.schema import metadata
+from kaon.store.transaction import Transaction
+
+
+class _Marker:
+    """A default that is not a value."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+REQUIRED: Final = _Marker("REQUIRED")
+"""Default of an attribute that a creation must name."""
+UNSET: Final = _Marker("UNSET")
+"""Default of an attribute that is absent from the body when the client did not name it; the create rule decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a resource.
+
+    `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
+    own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
+    computes what is shown from the record and the caller, and nothing is stored. `children` shows the records of
+    another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
+    record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
+    are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
+    the extension that brings it.
+    """
+
+    name: str
+    type: Type
+    default: Any = UNSET
+    post: bool = False
+    put: bool = False
+    post_rule: str = ""
+    put_rule: str = ""
+    get_rule: str = ""
+    shown: bool = True
+    filter: bool = True
+    sort: bool = True
+    internal: bool = False
+    sparse: bool = False
+    index: bool = False
+    derived: Callable[[Record, Caller], Any] | None = None
+    children: tuple[str, str] | None = None
+    details: tuple[str, str, tuple[str, ...]] | None = None
+    alias: str = ""
+
+    @property
+    def stored(self) -> bool:
+        """Whether a column holds it."""
+        return self.derived is None and self.children is None and self.details is None
+
+
+Rule = Callable[[Transaction, Record], Record]
+"""A creation: takes the parsed body, stores what it makes, returns the record."""
+
+Filter = Callable[[list[str], Caller], sa.ColumnElement[bool]]
+"""A filter that is no plain column: from the query's values to a condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A member action: PUT /v2.0/routers/{id}/add_router_interface and the like.
+
+    `run(tx, record, body)` returns what is answered, or the changed record when `shows` is set. Its policy rule is the
+    action's name followed by nothing else (``add_router_interface``), with check `rule`; `parse` checks the body.
+    """
+
+    name: str
+    run: Callable[[Transaction, Record, dict[str, Any]], dict[str, Any]]
+    rule: str
+    parse: Type = types.MAPPING
+    method: str = "PUT"
+    status: int = 200
+    shows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FirstNeed:
+    """What a project gets when it first looks, such as its default security group.
+
+    `lacks(conn, project_id)` tells cheaply whether it is still to be made, `make(tx, project_id)` makes it.
+    """
+
+    lacks: Callable[[sa.Connection, str], bool]
+    make: Callable[[Transaction, str], object]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An API extension as GET /v2.0/extensions shows it."""
+
+    alias: str
+    name: str
+    description: str
+    updated: str = "2026-01-01T00:00:00-00:00"
+
+
+_declared: dict[str, Resource] = {}
+
+
+def named(name: str) -> Resource:
+    """The resource declared under this singular name; rules of families that know each other both ways use it."""
+    return _declared[name]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of the API: what it holds, its policy, and its rules as plain functions on a transaction."""
+
+    name: str
+    collection: str
+    attributes: tuple[Attribute, ...]
+    create: Rule
+    update: Callable[[Transaction, Record, dict[str, Any]], Record]
+    delete: Callable[[Transaction, Record], None]
+    create_rule: str = ADMIN_OR_MEMBER
+    get_rule: str = ADMIN_OR_READER
+    update_rule: str = ADMIN_OR_MEMBER
+    delete_rule: str = ADMIN_OR_MEMBER
+    extra_rules: Mapping[str, str] = field(default_factory=dict)
+    parents: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Policy target prefix -> (attribute that holds the parent's id, the parent's collection): ``network`` …"""
+    head: tuple[str, ...] = ()
+    """Stored attributes that derived ones and policy read, so that a list need not load whole rows to judge them."""
+    visible: Callable[[Caller], sa.ColumnElement[bool]] | None = None
+    """Beyond the caller's own: which rows a caller without admin rights may list (shared ones …)."""
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    actions: tuple[Action, ...] = ()
+    first_need: FirstNeed | None = None
+    """Made for a project before its first list is answered."""
+    quota: int | None = None
+    """Default limit per project; None for what has no quota, -1 for no limit."""
+    not_found: str = ""
+    """Name of the 404 error; NetworkNotFound and so on by default."""
+    path: str = ""
+    """Path below /v2.0; the collection with hyphens by default."""
+    methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
+    constraints: tuple[sa.UniqueConstraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        _declared[self.name] = self
+
+    @cached_property
+    def by_name(self) -> dict[str, Attribute]:
+        """Attributes by name."""
+        return {attribute.name: attribute for attribute in self.attributes}
+
+    @cached_property
+    def stored(self) -> tuple[Attribute, ...]:
+        """Attributes with a column, in the columns' order."""
+        return tuple(attribute for attribute in self.attributes if attribute.stored)
+
+    @cached_property
+    def derived(self) -> tuple[Attribute, ...]:
+        """Attributes computed when shown."""
+        return tuple(attribute for attribute in self.attributes if attribute.derived is not None)
+
+    @cached_property
+    def children(self) -> tuple[tuple[str, str, str], ...]:
+        """Attributes that show other records: (attribute, the other resource, its attribute that names this one)."""
+        return tuple((item.name, *item.children) for item in self.attributes if item.children is not None)
+
+    @cached_property
+    def details(self) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+        """Attributes that show a part of another record: (attribute, resource, own attribute with its id, names)."""
+        return tuple((item.name, *item.details) for item in self.attributes if item.details is not None)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stored attributes, in the columns' order."""
+        return tuple(attribute.name for attribute in self.stored)
+
+    @cached_property
+    def initial(self) -> Record:
+        """What a new record holds where nobody says otherwise."""
+        return {
+            attribute.name: None if isinstance(attribute.default, _Marker) else attribute.default
+            for attribute in self.stored
+        }
+
+    @cached_property
+    def table(self) -> sa.Table:
+        """The table; columns are keyed by attribute name (``binding:host_id`` is column binding_host_id)."""
+        columns = [
+            sa.Column(
+                attribute.name.replace(":", "_"),
+                attribute.type.column,
+                key=attribute.name,
+                primary_key=attribute.name == "id",
+                index=attribute.index or None,
+            )
+            for attribute in self.stored
+        ]
+        return sa.Table(self.collection, metadata, *columns, *self.constraints)
+
+    def with_defaults(self, values: Mapping[str, Any]) -> Record:
+        """A creation body as a client's would be parsed: defaults filled in for what `values` does not name."""
+        return {
+            **{
+                attribute.name: attribute.default
+                for attribute in self.attributes
+                if attribute.post and not isinstance(attribute.default, _Marker)
+            },
+            **values,
+        }
+
+    @cached_property
+    def url(self) -> str:
+        """Path of the collection below /v2.0."""
+        return self.path or self.collection.replace("_", "-")
+
+    @cached_property
+    def missing(self) -> str:
+        """Name of the error for an unknown id."""
+        return self.not_found or "".join(part.capitalize() for part in self.name.split("_")) + "NotFound"
+
+    def policies(self) -> dict[str, str]:
+        """Every policy rule of this resource under Neutron's name, with its default check."""
+        rules = {
+            f"create_{self.name}": self.create_rule,
+            f"get_{self.name}": self.get_rule,
+            f"update_{self.name}": self.update_rule,
+            f"delete_{self.name}": self.delete_rule,
+        }
+        for attribute in self.attributes:
+            for verb, check in (
+                ("create", attribute.post_rule),
+                ("update", attribute.put_rule),
+                ("get", attribute.get_rule),
+            ):
+                if check:
+                    rules[f"{verb}_{self.name}:{attribute.name}"] = check
+        rules.update({action.name: action.rule for action in self.actions})
+        rules.update(self.extra_rules)
+        return rules
+
+
+def _tenant(record: Record, _caller: Caller) -> Any:
+    return record["project_id"]
+
+
+def standard(
+    *attributes: Attribute, named: bool = True, tags: bool = True, description: bool = True, owned: bool = True
+) -> tuple[Attribute, ...]:
+    """Wrap a resource's own attributes in those that nearly all share: id, name, project, description, times, tags."""
+    head = [Attribute("id", types.UUID)]
+    if named:
+        head.append(Attribute("name", types.name(), default="", post=True, put=True))
+    if owned:
+        head += [
+            Attribute("project_id", types.text(255), post=True, index=True, alias="project-id"),
+            Attribute("tenant_id", types.text(255), derived=_tenant),
+        ]
+    tail = [
+        Attribute("created_at", types.text(32), alias="standard-attr-timestamp"),
+        Attribute("updated_at", types.text(32), alias="standard-attr-timestamp"),
+        Attribute("revision_number", types.integer(0), alias="standard-attr-revisions"),
+    ]
+    if description:
+        tail.insert(
+            0,
+            Attribute(
+                "description", types.text(255), default="", post=True, put=True, alias="standard-attr-description"
+            ),
+        )
+    if tags:
+        tail.append(
+            Attribute(
+                "tags", types.list_of(types.text(255)), default=[], filter=False, sort=False, alias="standard-attr-tag"
+            )
+        )
+    return (*head, *attributes, *tail)
+
+
+__all__ = [
+    "ADMIN",
+    "REQUIRED",
+    "UNSET",
+    "Action",
+    "Attribute",
+    "Extension",
+    "Filter",
+    "FirstNeed",
+    "Resource",
+    "Rule",
+    "named",
+    "standard",
+]

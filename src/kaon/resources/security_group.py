@@ -1,0 +1,174 @@
+"""Security groups: named sets of rules that ports share. Every project has one called ``default``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from kaon.caller import Caller
+from kaon.resources import quota, records, types
+from kaon.resources.declare import Attribute, Extension, FirstNeed, Resource, named, standard
+from kaon.resources.errors import conflict
+from kaon.resources.roles import ADMIN, READER, either
+from kaon.store.journal import Record
+from kaon.store.schema import metadata
+from kaon.store.transaction import Transaction
+
+DEFAULT = "default"
+SHARED = "access_as_shared"
+EGRESS_RULES = ({"direction": "egress", "ethertype": "IPv4"}, {"direction": "egress", "ethertype": "IPv6"})
+"""What every new group lets out."""
+
+
+def _shared(record: Record, caller: Caller) -> bool:
+    return any(target in ("*", caller.project_id) for target in record["shared_with"])
+
+
+def _default_id(conn: sa.Connection, project_id: str) -> str | None:
+    table = SECURITY_GROUP.table
+    return conn.execute(sa.select(table.c.id).where(table.c.default_of == project_id)).scalar()
+
+
+def default_group(tx: Transaction, project_id: str) -> Record:
+    """The project's default group, made when there is none yet: all may leave, members may reach each other.
+
+    It is made whatever the project's quotas say, because nothing works without it; it counts in their usage.
+    """
+    id = _default_id(tx.conn, project_id)
+    if id is not None:
+        return records.get(tx.conn, SECURITY_GROUP, id)
+    group = _store(
+        tx,
+        {"name": DEFAULT, "description": "Default security group", "project_id": project_id, "default_of": project_id},
+    )
+    for ethertype in ("IPv4", "IPv6"):
+        _add_rule(tx, group, {"direction": "ingress", "ethertype": ethertype, "remote_group_id": group["id"]})
+    return records.get(tx.conn, SECURITY_GROUP, group["id"])
+
+
+def _store(tx: Transaction, values: dict[str, Any]) -> Record:
+    group = records.insert(
+        tx, SECURITY_GROUP, {"tags": [], "stateful": True, **values, "id": types.new_id(), "shared_with": []}
+    )
+    for rule in EGRESS_RULES:
+        _add_rule(tx, group, rule)
+    return records.get(tx.conn, SECURITY_GROUP, group["id"])
+
+
+def _add_rule(tx: Transaction, group: Record, values: dict[str, Any]) -> None:
+    rule = named("security_group_rule")
+    rule.create(tx, rule.with_defaults({**values, "security_group_id": group["id"], "project_id": group["project_id"]}))
+
+
+def create(tx: Transaction, body: dict[str, Any]) -> Record:
+    """Store a group that lets everything out and nothing in."""
+    _demand_other_name(body)
+    project = body["project_id"]
+    if project:
+        default_group(tx, project)
+        # The default group may just have taken the last place.
+        quota.demand(tx, SECURITY_GROUP, project)
+    quota.demand(tx, named("security_group_rule"), project, len(EGRESS_RULES))
+    return _store(tx, body)
+
+
+def _demand_other_name(body: dict[str, Any]) -> None:
+    if body.get("name", "").lower() == DEFAULT:
+        raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+
+
+def update(tx: Transaction, group: Record, body: dict[str, Any]) -> Record:
+    """Store changed attributes; the default group keeps its name."""
+    if group["default_of"] and body.get("name", DEFAULT) != DEFAULT:
+        raise conflict("SecurityGroupCannotUpdateDefault", "Updating default security group not allowed.")
+    if not group["default_of"]:
+        _demand_other_name(body)
+    return records.update(tx, SECURITY_GROUP, group, body)
+
+
+def _demand_unused(tx: Transaction, group: Record) -> None:
+    """Raise 409 while a port is in the group."""
+    used = metadata.tables.get("port_security_groups")
+    if (
+        used is not None
+        and tx.execute(sa.select(used.c.port_id).where(used.c.security_group_id == group["id"]).limit(1)).first()
+    ):
+        raise conflict("SecurityGroupInUse", f"Security Group {group['id']} in use.")
+
+
+def delete(tx: Transaction, group: Record) -> None:
+    """Remove a group with its rules and with the rules of other groups that admit its members."""
+    _demand_unused(tx, group)
+    if group["default_of"] and not tx.caller.is_admin:
+        raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
+    rule, policy = named("security_group_rule"), named("rbac_policy")
+    column = rule.table.c
+    for item in records.select(
+        tx.conn, rule, sa.or_(column.security_group_id == group["id"], column.remote_group_id == group["id"])
+    ):
+        rule.delete(tx, item)
+    for item in records.select(tx.conn, policy, policy.table.c.object_id == group["id"]):
+        records.delete(tx, policy, item)
+    records.delete(tx, SECURITY_GROUP, records.get(tx.conn, SECURITY_GROUP, group["id"]))
+
+
+def _opened_to(caller: Caller) -> sa.ColumnElement[bool]:
+    column = named("rbac_policy").table.c
+    return SECURITY_GROUP.table.c.id.in_(
+        sa.select(column.object_id).where(
+            column.object_type == "security_group",
+            column.action == SHARED,
+            column.target_tenant.in_(("*", caller.project_id)),
+        )
+    )
+
+
+def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
+    opened = _opened_to(caller)
+    wanted = {types.BOOLEAN.parse(value) for value in values}
+    return sa.or_(*(opened if value else ~opened for value in sorted(wanted)))
+
+
+SECURITY_GROUP = Resource(
+    name="security_group",
+    collection="security_groups",
+    attributes=standard(
+        # Shown, but not a client's to choose until connections without state are filtered as such.
+        Attribute("stateful", types.BOOLEAN),
+        Attribute(
+            "shared", types.BOOLEAN, derived=_shared, filter=False, sort=False, alias="security-groups-shared-filtering"
+        ),
+        Attribute(
+            "security_group_rules",
+            types.list_of(types.MAPPING),
+            children=("security_group_rule", "security_group_id"),
+            filter=False,
+            sort=False,
+        ),
+        Attribute("shared_with", types.list_of(types.text(255)), internal=True),
+        Attribute("default_of", types.nullable(types.text(255)), internal=True),
+    ),
+    create=create,
+    update=update,
+    delete=delete,
+    get_rule=either(ADMIN, READER, "rule:shared_security_group"),
+    extra_rules={"shared_security_group": "field:security_groups:shared=True"},
+    head=("shared_with",),
+    visible=_opened_to,
+    filters={"shared": _filter_shared},
+    first_need=FirstNeed(lambda conn, project: _default_id(conn, project) is None, default_group),
+    quota=10,
+    constraints=(sa.UniqueConstraint("default_of"),),
+)
+
+RESOURCES = (SECURITY_GROUP,)
+
+EXTENSIONS = (
+    Extension("security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"),
+    Extension(
+        "security-groups-shared-filtering",
+        "Security group filtering on the shared field",
+        "Support filtering security groups on the shared field",
+    ),
+)

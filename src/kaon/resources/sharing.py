@@ -1,0 +1,60 @@
+"""What the resources that RBAC policies open to other projects have in common."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from kaon.caller import Caller
+from kaon.resources import records, types
+from kaon.resources.declare import Filter, Resource, named
+from kaon.store.journal import Record
+from kaon.store.transaction import Transaction
+
+SHARED = "access_as_shared"
+
+
+def is_shared(record: Record, caller: Caller) -> bool:
+    """Whether policies open the record to the caller's project."""
+    return any(target in ("*", caller.project_id) for target in record["shared_with"])
+
+
+def opened(kind: str, caller: Caller) -> sa.Select[tuple[str]]:
+    """Ids of the objects of a kind that policies open to the caller's project."""
+    column = named("rbac_policy").table.c
+    return sa.select(column.object_id).where(
+        column.object_type == kind,
+        column.action == SHARED,
+        column.target_tenant.in_(("*", caller.project_id)),
+    )
+
+
+def shared_filter(kind: str) -> Filter:
+    """The list filter ``shared=…`` of a kind."""
+
+    def condition(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
+        shared = named(kind).table.c.id.in_(opened(kind, caller))
+        wanted = {types.BOOLEAN.parse(value) for value in values}
+        return sa.or_(*(shared if value else ~shared for value in sorted(wanted)))
+
+    return condition
+
+
+def share_with_all(tx: Transaction, resource: Resource, record: Record) -> None:
+    """Open a record to everybody, as ``shared: true`` means."""
+    named("rbac_policy").create(
+        tx,
+        {
+            "project_id": record["project_id"],
+            "object_type": resource.name,
+            "object_id": record["id"],
+            "action": SHARED,
+            "target_tenant": "*",
+        },
+    )
+
+
+def forget_policies(tx: Transaction, record: Record) -> None:
+    """Remove the policies of a record that goes away."""
+    policy = named("rbac_policy")
+    for item in records.select(tx.conn, policy, policy.table.c.object_id == record["id"]):
+        records.delete(tx, policy, item)

@@ -1,0 +1,268 @@
+"""Subnets: a prefix on a network, its addresses, and how hosts learn of it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import sqlalchemy as sa
+
+from kaon.caller import Caller
+from kaon.resources import dhcp_port, ipam, records, subnet_rules, subnetpool, types
+from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
+from kaon.resources.errors import ApiError, conflict
+from kaon.resources.network import EXTERNAL, NETWORK, SHARED, accessible
+from kaon.resources.roles import ADMIN, ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER, NETWORK_OWNER_READER, READER, either
+from kaon.store.journal import Record
+from kaon.store.transaction import Transaction
+
+AUTO_DELETED_OWNERS = ("network:dhcp",)
+"""Ports that Kaon made for the network's own sake: they never keep a subnet in use."""
+
+
+def create(tx: Transaction, body: dict[str, Any]) -> Record:
+    """Store a subnet; ports of the network that form their own addresses get theirs in it at once."""
+    network = records.get(tx.conn, NETWORK, body["network_id"])
+    siblings = records.by(tx.conn, SUBNET, network_id=network["id"])
+    allocated = subnetpool.prefix_for(tx, body)
+    values = subnet_rules.completed({**body, **allocated})
+    subnet_rules.demand_room(values, network, siblings)
+    scope = subnetpool.demand_affinity(tx, values, network, siblings)
+    subnet = records.insert(
+        tx,
+        SUBNET,
+        {**values, "id": types.new_id(), "router:external": bool(network["external_to"])},
+    )
+    ipam.refill(tx, subnet)
+    key = f"ipv{subnet['ip_version']}_address_scope"
+    network = records.update(
+        tx, NETWORK, network, {"subnets": [*network["subnets"], subnet["id"]], key: scope or network[key]}
+    )
+    if ipam.is_auto(subnet):
+        _give_automatic_addresses(tx, subnet)
+    dhcp_port.ensure(tx, network["id"])
+    return subnet
+
+
+def _give_automatic_addresses(tx: Transaction, subnet: Record) -> None:
+    port = named("port")
+    for item in records.by(tx.conn, port, network_id=subnet["network_id"]):
+        owner = item["device_owner"]
+        if subnet["service_types"] and owner not in subnet["service_types"]:
+            continue
+        added = ipam.allocate(tx, item["id"], ipam.automatic([subnet], item["mac_address"], owner))
+        records.update(tx, port, item, {"fixed_ips": [*item["fixed_ips"], *added]})
+
+
+def update(tx: Transaction, subnet: Record, body: dict[str, Any]) -> Record:
+    """Store changed attributes; changed pools decide anew which addresses are free."""
+    after = subnet_rules.changed(subnet, body)
+    if after["gateway_ip"] != subnet["gateway_ip"]:
+        _demand_free_gateway(tx, subnet)
+    stored = records.update(tx, SUBNET, subnet, after)
+    if stored["allocation_pools"] != subnet["allocation_pools"]:
+        ipam.refill(tx, stored)
+    if stored["enable_dhcp"] != subnet["enable_dhcp"]:
+        dhcp_port.ensure(tx, stored["network_id"])
+    return stored
+
+
+def _demand_free_gateway(tx: Transaction, subnet: Record) -> None:
+    """The gateway address cannot move away from a router that holds it."""
+    if subnet["gateway_ip"] is None:
+        return
+    port, held = named("port").table, ipam.ALLOCATIONS
+    holder = tx.execute(
+        sa.select(port.c.id)
+        .join(held, held.c.port_id == port.c.id)
+        .where(
+            held.c.subnet_id == subnet["id"],
+            held.c.ip == subnet["gateway_ip"],
+            port.c.device_owner.in_(ipam.ROUTER_INTERFACES),
+        )
+    ).scalar()
+    if holder is not None:
+        raise conflict(
+            "GatewayIpInUse",
+            f"Current gateway ip {subnet['gateway_ip']} already in use by port {holder}. Unable to update.",
+        )
+
+
+def delete(tx: Transaction, subnet: Record) -> None:
+    """Remove a subnet; refused while a router or a port that was given an address there needs it."""
+    port = named("port")
+    held = sa.select(ipam.ALLOCATIONS.c.port_id).where(ipam.ALLOCATIONS.c.subnet_id == subnet["id"])
+    users = records.select(tx.conn, port, port.table.c.id.in_(held))
+    for item in users:
+        keeps = item["device_owner"] in ipam.ROUTER_INTERFACES or not ipam.is_auto(subnet)
+        if keeps and item["device_owner"] not in AUTO_DELETED_OWNERS:
+            raise in_use(subnet)
+    for item in users:
+        lost = [ip for ip in item["fixed_ips"] if ip["subnet_id"] == subnet["id"]]
+        ipam.release(tx, lost, {subnet["id"]: subnet})
+        records.update(tx, port, item, {"fixed_ips": [ip for ip in item["fixed_ips"] if ip not in lost]})
+    ipam.close(tx, subnet["id"])
+    records.delete(tx, SUBNET, subnet)
+    _leave_network(tx, subnet)
+    dhcp_port.ensure(tx, subnet["network_id"])
+
+
+def _leave_network(tx: Transaction, subnet: Record) -> None:
+    network = records.get(tx.conn, NETWORK, subnet["network_id"])
+    changes: dict[str, Any] = {"subnets": [id for id in network["subnets"] if id != subnet["id"]]}
+    table = SUBNET.table
+    others = tx.execute(
+        sa.select(table.c.id).where(table.c.network_id == network["id"], table.c.ip_version == subnet["ip_version"])
+    ).first()
+    if others is None:
+        changes[f"ipv{subnet['ip_version']}_address_scope"] = None
+    records.update(tx, NETWORK, network, changes)
+
+
+def in_use(subnet: Record) -> ApiError:
+    """409: ports still have addresses in the subnet."""
+    return conflict(
+        "SubnetInUse",
+        f"Unable to complete operation on subnet {subnet['id']}: One or more ports have an IP allocation from this "
+        "subnet.",
+    )
+
+
+def _visible(caller: Caller) -> sa.ColumnElement[bool]:
+    column = SUBNET.table.c.network_id
+    own = sa.select(NETWORK.table.c.id).where(NETWORK.table.c.project_id == caller.project_id)
+    return column.in_(accessible(caller, SHARED, EXTERNAL)) | column.in_(own)
+
+
+def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
+    shared = SUBNET.table.c.network_id.in_(accessible(caller, SHARED))
+    wanted = {types.BOOLEAN.parse(value) for value in values}
+    return sa.or_(*(shared if value else ~shared for value in sorted(wanted)))
+
+
+def _filter_cidr(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
+    return SUBNET.table.c.cidr.in_([_canonical(value) for value in values])
+
+
+def _filter_gateway(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
+    column = SUBNET.table.c.gateway_ip
+    matched = column.in_([_canonical(value) for value in values])
+    return matched | column.is_(None) if "" in values else matched
+
+
+def _canonical(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False) if "/" in value else ipaddress.ip_address(value))
+    except ValueError:
+        return value
+
+
+_POOL = types.object_of({"start": types.IP_ADDRESS, "end": types.IP_ADDRESS}, required=("start", "end"))
+_ROUTE = types.object_of({"destination": types.CIDR, "nexthop": types.IP_ADDRESS}, required=("destination", "nexthop"))
+_MODE = types.nullable(types.one_of("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
+
+SUBNET = Resource(
+    name="subnet",
+    collection="subnets",
+    attributes=standard(
+        Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
+        Attribute("ip_version", types.one_of(4, 6), default=REQUIRED, post=True),
+        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True),
+        Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True),
+        Attribute(
+            "allocation_pools",
+            types.list_of(_POOL, unique=False),
+            default=UNSET,
+            post=True,
+            put=True,
+            filter=False,
+            sort=False,
+        ),
+        Attribute(
+            "dns_nameservers",
+            types.list_of(types.IP_ADDRESS, null_is_empty=True),
+            default=[],
+            post=True,
+            put=True,
+            filter=False,
+            sort=False,
+        ),
+        Attribute(
+            "host_routes",
+            types.list_of(_ROUTE, null_is_empty=True),
+            default=[],
+            post=True,
+            put=True,
+            filter=False,
+            sort=False,
+        ),
+        Attribute("enable_dhcp", types.BOOLEAN, default=True, post=True, put=True),
+        Attribute("ipv6_ra_mode", _MODE, default=None, post=True),
+        Attribute("ipv6_address_mode", _MODE, default=None, post=True),
+        Attribute(
+            "subnetpool_id",
+            types.nullable(types.UUID),
+            default=None,
+            post=True,
+            index=True,
+            alias="subnet_allocation",
+        ),
+        Attribute(
+            "prefixlen",
+            types.integer(0, 128),
+            default=UNSET,
+            post=True,
+            shown=False,
+            filter=False,
+            derived=lambda _record, _caller: None,
+            alias="subnet_allocation",
+        ),
+        Attribute(
+            "use_default_subnetpool",
+            types.BOOLEAN,
+            default=False,
+            post=True,
+            shown=False,
+            filter=False,
+            derived=lambda _record, _caller: False,
+            alias="default-subnetpools",
+        ),
+        Attribute(
+            "service_types",
+            types.list_of(types.text(255)),
+            default=[],
+            post=True,
+            put=True,
+            post_rule=ADMIN,
+            put_rule=ADMIN,
+            filter=False,
+            sort=False,
+            alias="subnet-service-types",
+        ),
+        Attribute("router:external", types.BOOLEAN, default=False, alias="subnet-external-network"),
+    ),
+    create=create,
+    update=update,
+    delete=delete,
+    create_rule=ADMIN_OR_NETWORK_OWNER_MEMBER,
+    get_rule=either(ADMIN, READER, "rule:shared", "rule:external_network", NETWORK_OWNER_READER, "rule:service_api"),
+    update_rule=either(ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER),
+    delete_rule=either(ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER),
+    extra_rules={"external_network": "field:subnets:router:external=True"},
+    parents={"network": ("network_id", "network")},
+    head=("network_id", "router:external"),
+    visible=_visible,
+    filters={"shared": _filter_shared, "cidr": _filter_cidr, "gateway_ip": _filter_gateway},
+    quota=100,
+)
+
+RESOURCES = (SUBNET,)
+
+EXTENSIONS = (
+    Extension("subnet-service-types", "Subnet service types", "Reserves subnets for ports of certain device owners"),
+    Extension(
+        "subnet-external-network",
+        "Subnet belongs to an external network",
+        "Informs if the subnet belongs to an external network",
+    ),
+)

@@ -1,0 +1,131 @@
+"""From the journal to each host's rows, and from what agents report back to the status of ports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+import sqlalchemy as sa
+
+from kaon.channel import Failure
+from kaon.compile.config import HostConfig
+from kaon.resources import port, records
+from kaon.resources.catalog import resources
+from kaon.server.backlog import Backlog
+from kaon.server.desired import Desired, PortState
+from kaon.store import journal
+from kaon.store.engine import Store
+from kaon.store.transaction import Transaction
+from kaon.world.world import Change, World
+
+log = logging.getLogger("kaon.server.hosts")
+
+
+@dataclass(slots=True)
+class Host:
+    """One host: its rows, what changed lately, and the ports whose status waits for an acknowledgement."""
+
+    desired: Desired
+    backlog: Backlog
+    waiting: dict[str, int] = field(default_factory=dict)
+    states: dict[str, PortState] = field(default_factory=dict)
+    failed: tuple[Failure, ...] = ()
+
+
+class Hosts:
+    """Every host that an agent has spoken for. `follow` runs as long as the server does."""
+
+    def __init__(self, store: Store, config: HostConfig) -> None:
+        self._store = store
+        self._config = config
+        self._states: asyncio.Queue[Mapping[str, PortState]] = asyncio.Queue()
+        self.hosts: dict[str, Host] = {}
+        self.seq = store.read_now(journal.last)
+
+    async def source(self, name: str) -> Backlog:
+        """The rows of a host, for its agent to follow; compiled from the whole intent when it first comes."""
+        host = self.hosts.get(name)
+        if host is None:
+            host = self.hosts[name] = self._load(name)
+        return host.backlog
+
+    def _load(self, name: str) -> Host:
+        """Compile a host from the store as of the last change that `follow` has handed out."""
+        found = self._store.read_now(lambda conn: (list(records.load_all(conn, resources())), journal.last(conn)))
+        loaded, seq = found
+        world = World(Change(kind, record["id"], None, record, seq) for kind, record in loaded)
+        desired = Desired(world, msgspec.structs.replace(self._config, host=name))
+        rows = desired.snapshot()
+        log.info("compiled", extra={"host": name, "rows": len(rows), "scopes": desired.compiled, "seq": seq})
+        states = {record["id"]: PortState(record["status"]) for kind, record in loaded if kind == "port"}
+        return Host(desired, Backlog(seq, rows), dict.fromkeys(states, seq), states)
+
+    async def follow(self, changed: Callable[[str], None]) -> None:
+        """Take every change over as it is journalled, and say for which hosts there is something new."""
+        async for batch in self._store.follow(self.seq):
+            for name, host in self.hosts.items():
+                news = [
+                    Change(change.kind, change.id, change.before, change.after, change.seq)
+                    for change in batch
+                    if change.seq > host.backlog.seq
+                ]
+                if news:
+                    difference = host.desired.apply(news)
+                    host.backlog.update(news[-1].seq, difference.put, difference.delete)
+                    _await_report(host, news)
+                    changed(name)
+            self.seq = batch[-1].seq
+
+    def acknowledged(self, name: str, seq: int, failed: tuple[Failure, ...]) -> None:
+        """Take an agent's acknowledgement: queue the status of the ports for which it means something new."""
+        host = self.hosts.get(name)
+        if host is None:
+            return  # it speaks of rows that it kept from before; it will speak again of those that it is sent now
+        ports: Iterable[str] | None = None
+        if failed == host.failed:
+            ports = [id for id, since in host.waiting.items() if since <= seq]
+        host.failed = failed
+        found = host.desired.port_states(failed, ports)
+        for id in found:
+            if host.waiting.get(id, 0) <= seq:
+                host.waiting.pop(id, None)
+        news = {id: state for id, state in found.items() if host.states.get(id) != state}
+        host.states.update(news)
+        if news:
+            self._states.put_nowait(news)
+
+    async def store_states(self) -> None:
+        """Store what has become of ports, all that waits at a time. It is derived, so the journal does not hold it."""
+        while True:
+            news = dict(await self._states.get())
+            while not self._states.empty():
+                news.update(self._states.get_nowait())
+            try:
+                await self._store.write(partial(_store_states, news))
+            except sa.exc.OperationalError as error:
+                log.error("port status not stored", extra={"ports": len(news), "reason": str(error.orig)})
+
+
+def _store_states(states: Mapping[str, PortState], tx: Transaction) -> None:
+    port.set_status(tx, {id: (state.status, state.reason) for id, state in states.items()})
+
+
+def _await_report(host: Host, changes: Iterable[Change]) -> None:
+    """Note which ports' status may change once the agent has converged these changes."""
+    world = host.desired.view.world
+    for change in changes:
+        if change.kind in ("port", "attachment"):
+            ports: Iterable[str] = (change.id,)
+            if change.kind == "port" and change.after is None:
+                host.states.pop(change.id, None)
+        elif change.kind == "network":
+            ports = world.ids_by("port", "network_id", change.id)
+        elif change.kind == "router":
+            ports = world.ids_by("port", "device_id", change.id)
+        else:
+            continue
+        host.waiting.update(dict.fromkeys(ports, change.seq))

@@ -1,0 +1,186 @@
+"""The server process: API, identity, world and compiler, without privileges. Started by `kaon up`.
+
+Everything that is imported is imported before privileges go, since Python's own files may be out of reach afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+import uvicorn
+import uvloop
+from starlette.routing import BaseRoute
+
+from kaon import launch as orders
+from kaon import log as logs
+from kaon import privileges
+from kaon.api.app import create_app
+from kaon.api.policy import Policy
+from kaon.channel import Attachment
+from kaon.compile.config import HostConfig
+from kaon.config import Settings
+from kaon.identity.app import routes as identity_routes
+from kaon.identity.bootstrap import bootstrap
+from kaon.identity.context import Validator, authenticator
+from kaon.identity.remote import RemoteValidator, ServiceCredentials
+from kaon.identity.state import open_identity
+from kaon.launch import Launch
+from kaon.resources import attachment, catalog
+from kaon.resources.errors import ApiError
+from kaon.server.channel import Channel, Handlers, Refused
+from kaon.server.hosts import Hosts
+from kaon.server.metrics import Requests, metrics_routes
+from kaon.store import journal, migrate
+from kaon.store.engine import Store
+from kaon.store.migrate import epoch, open_store
+from kaon.store.transaction import Transaction
+
+log = logging.getLogger("kaon.server")
+
+T = TypeVar("T")
+
+
+def host_config(settings: Settings) -> HostConfig:
+    """What the compiler must know of this host, from the settings."""
+    return HostConfig(
+        host=settings.host,
+        physical_networks=settings.physical_networks,
+        dns_servers=settings.dns.upstreams,
+        dns_domain=settings.dns.domain,
+    )
+
+
+async def _bind(store: Store, run: Callable[[Transaction], T]) -> tuple[int, T]:
+    """Store an attach or detach; the sequence number whose convergence completes it, and what `run` returned."""
+
+    def numbered(tx: Transaction) -> tuple[int, T]:
+        result = run(tx)
+        return tx.journal() or journal.last(tx.conn), result
+
+    try:
+        return await store.write(numbered)
+    except ApiError as error:
+        raise Refused(error.message) from None
+    except sa.exc.OperationalError as error:
+        raise Refused(f"the store cannot take it now: {error.orig}; try again") from None
+
+
+def _handlers(store: Store, hosts: Hosts) -> Handlers:
+    """What the channel asks of the rest of the server."""
+
+    async def attach(host: str, wanted: Attachment) -> tuple[int, dict[str, object]]:
+        return await _bind(store, lambda tx: attachment.attach(tx, host, wanted))
+
+    async def detach(host: str, port_id: str) -> int:
+        seq, _ = await _bind(store, lambda tx: attachment.detach(tx, host, port_id))
+        return seq
+
+    return Handlers(hosts.source, attach, detach, hosts.acknowledged)
+
+
+class _Web(uvicorn.Server):
+    """A web server that says when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
+    """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
+    settings = launch.settings
+    remote = settings.identity
+    if remote.url:
+        credentials = ServiceCredentials(
+            remote.username,
+            remote.password,
+            remote.project_name,
+            remote.user_domain_name,
+            remote.project_domain_name,
+        )
+        return RemoteValidator(remote.url, credentials, remote.cache_time), []
+    identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
+    return identity.validator, identity_routes(identity)
+
+
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
+    """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
+    settings, folder = launch.settings, Path(launch.folder)
+    store = await open_store(folder / "kaon.db", catalog.first_starts())
+    validator, own_routes = await _identity(launch, store)
+    hosts = Hosts(store, host_config(settings))
+    channel = Channel(epoch(store), _handlers(store, hosts))
+    await channel.listen(socket.socket(fileno=launch.agent_fd))
+    ready = asyncio.Event()
+    requests = Requests()
+    app = create_app(
+        store,
+        authenticator(validator),
+        policy,
+        settings.identity.url or f"{settings.public_url}/identity",
+        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
+    )
+    # The configuration was loaded before privileges went, with a name in the place of the application.
+    web.loaded_app = requests.wrap(app)
+
+    def started() -> None:
+        ready.set()
+        orders.announce_ready(launch)
+
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(hosts.follow(channel.changed)), tasks.create_task(hosts.store_states())]
+        # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        await _Web(web, started).serve([socket.socket(fileno=descriptor) for descriptor in launch.api_fds])
+        for task in background:
+            task.cancel()
+    await channel.close()
+    store.close()
+
+
+def main() -> None:
+    """Entry point of `python -m kaon.server.main`."""
+    launch = orders.receive()
+    settings = launch.settings
+    logs.setup(settings.log.format, settings.log.level)
+    catalog.resources()
+    web = uvicorn.Config(
+        "kaon.api.app:create_app",
+        interface="asgi3",
+        proxy_headers=False,
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        timeout_graceful_shutdown=5,
+    )
+    web.load()
+    migrate.prepare(Path(launch.folder) / "kaon.db")
+    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+    privileges.drop(launch.run_as)
+    privileges.watch_imports()
+    privileges.die_with_parent(launch.parent)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(launch, web, policy))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The schema of a database over its life: new, older than the code, newer than it, and started for the first time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+import kaon.identity.tables  # noqa: F401 (its tables belong to the schema)
+from kaon.resources import ranges
+from kaon.resources.catalog import first_starts, resources
+from kaon.store import migrate, sqlite
+from kaon.store.engine import Store
+from kaon.store.schema import metadata
+from kaon.store.transaction import Transaction
+
+
+@pytest.fixture(autouse=True)
+def _declared() -> None:
+    resources()
+
+
+def _lacks(conn: sa.Connection) -> list[object]:
+    """What the declarations have and the database has not, or the other way round."""
+    return list(compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata))
+
+
+def test_the_revisions_make_what_the_code_declares(tmp_path: Path) -> None:
+    writing, _ = sqlite.engines(tmp_path / "kaon.db")
+    with writing.connect() as conn, conn.begin():
+        migrate.run_revisions(conn)
+        assert _lacks(conn) == [], "write the missing revision by scripts/new_migration.py"
+        assert migrate.version(conn) == migrate.revisions()[-1]
+
+
+async def test_a_new_database_is_made_at_the_newest_revision(tmp_path: Path) -> None:
+    store = await migrate.open_store(tmp_path / "kaon.db", first_starts())
+    assert store.read_now(migrate.version) == migrate.revisions()[-1]
+    assert store.read_now(_lacks) == []
+    store.close()
+
+
+async def test_first_starts_run_once_and_the_journal_keeps_its_epoch(tmp_path: Path) -> None:
+    def take(tx: Transaction) -> int | None:
+        return ranges.take_lowest(tx, "pool")
+
+    starts = [lambda tx: ranges.fill(tx, "pool", [(1, 9)])]
+    store = await migrate.open_store(tmp_path / "kaon.db", starts)
+    epoch = migrate.epoch(store)
+    assert await store.write(take) == 1 and epoch
+    store.close()
+    store = await migrate.open_store(tmp_path / "kaon.db", starts)
+    assert await store.write(take) == 2
+    assert migrate.epoch(store) == epoch
+    store.close()
+    other = await migrate.open_store(tmp_path / "other.db", starts)
+    assert migrate.epoch(other) != epoch
+    other.close()
+
+
+async def test_a_first_start_that_fails_is_done_again(tmp_path: Path) -> None:
+    def fail(tx: Transaction) -> None:
+        ranges.fill(tx, "half", [(1, 9)])
+        raise OSError("no luck")
+
+    with pytest.raises(OSError, match="no luck"):
+        await migrate.open_store(tmp_path / "kaon.db", [fail])
+    store = await migrate.open_store(tmp_path / "kaon.db", [lambda tx: ranges.fill(tx, "whole", [(1, 9)])])
+    assert store.read_now(lambda conn: (ranges.free(conn, "half"), ranges.free(conn, "whole"))) == ([], [(1, 9)])
+    store.close()
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    store = await migrate.open_store(tmp_path / "kaon.db")
+    await store.write(lambda tx: tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'")))
+    store.close()
+    with pytest.raises(migrate.SchemaError, match=r"kaon\.db has schema 9999 .* start the version that wrote it"):
+        await migrate.open_store(tmp_path / "kaon.db")
+    store = Store(tmp_path / "kaon.db")
+    assert store.read_now(migrate.version) == "9999"
+    store.close()
+
+
+async def test_an_older_database_is_brought_up_with_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next version is played by a folder of revisions with one more in it."""
+    path = tmp_path / "kaon.db"
+    store = await migrate.open_store(path, first_starts())
+    epoch, old = migrate.epoch(store), migrate.revisions()[-1]
+    store.close()
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    for file in migrate.FOLDER.glob("[0-9]*.py"):
+        (folder / file.name).write_text(file.read_text())
+    (folder / "0999_add_notes.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\n"
+        f'revision = "0999"\ndown_revision = "{old}"\n'
+        'def upgrade():\n    with op.batch_alter_table("networks") as table:\n'
+        '        table.add_column(sa.Column("note", sa.Text()))\n'
+    )
+    monkeypatch.setattr(migrate, "FOLDER", folder)
+    for cached in (migrate.revisions, migrate._scripts):
+        cached.cache_clear()
+    try:
+        migrate.prepare(path)
+        store = await migrate.open_store(path)
+        assert store.read_now(migrate.version) == "0999"
+        assert "note" in {column["name"] for column in sa.inspect(store.engine).get_columns("networks")}
+        assert migrate.epoch(store) == epoch
+        store.close()
+    finally:
+        for cached in (migrate.revisions, migrate._scripts):
+            cached.cache_clear()

@@ -1,0 +1,94 @@
+"""The set-up: what it would ask apt for, that it does nothing twice, and that every Python package is pinned."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "setup.sh"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the script reads, without a virtual environment."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "scripts")
+    return tmp_path
+
+
+@pytest.fixture
+def empty_system(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine on which dpkg knows of no package."""
+    (tmp_path / "dpkg").mkdir()
+    (tmp_path / "dpkg" / "status").touch()
+    return os.environ | {"DPKG_ADMINDIR": str(tmp_path / "dpkg")}
+
+
+def dry_run(checkout: Path, environment: dict[str, str]) -> dict[str, list[str]]:
+    done = subprocess.run(
+        [checkout / "scripts" / "setup.sh", "--dry-run"], env=environment, capture_output=True, text=True, check=True
+    )
+    return {name: words.split() for name, words in (line.split(":", 1) for line in done.stdout.splitlines())}
+
+
+def test_a_bare_system_is_asked_for_every_package_by_name(checkout: Path, empty_system: dict[str, str]) -> None:
+    planned = dry_run(checkout, empty_system)
+    assert {"nftables", "dnsmasq-base", "iproute2", "iputils-ping"} <= set(planned["packages"])
+    assert planned["python"] == ["install"]
+
+
+@pytest.mark.parametrize(("module_exists", "asked"), [(True, False), (False, True)])
+def test_debians_venv_package_is_asked_for_only_where_python_lacks_it(
+    checkout: Path, empty_system: dict[str, str], module_exists: bool, asked: bool
+) -> None:
+    programs = checkout / "bin"
+    programs.mkdir()
+    (programs / "python3").write_text(f"#!/bin/sh\nexit {0 if module_exists else 1}\n")
+    (programs / "python3").chmod(0o755)
+    planned = dry_run(checkout, empty_system | {"PATH": f"{programs}:{os.environ['PATH']}"})
+    assert ("python3-venv" in planned["packages"]) is asked
+
+
+def test_every_package_that_kaon_needs_is_pinned() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+    seen: set[str] = set()
+    wanted = [Requirement(text) for text in project_requirements()]
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        wanted += [Requirement(text) for text in importlib.metadata.requires(name) or []]
+    assert len(seen) > 50
+    assert seen - pinned == set()
+
+
+def project_requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml", "Makefile", "scripts/setup.sh", ".ci/run"])
+def test_no_address_of_a_package_index_is_written_down(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links|-i ", text) == []
+
+
+@pytest.mark.parametrize("name", ["scripts/setup.sh", ".ci/run"])
+def test_scripts_can_be_run(name: str) -> None:
+    assert os.access(ROOT / name, os.X_OK)
+    subprocess.run(["/bin/sh", "-n", ROOT / name], check=True)
