@@ -93,7 +93,7 @@ class LinkManager:
     def _row(self, netns: str, link: Link, seen: dict[int, Link], far: dict[str, dict[str, Link]]) -> Row | None:
         master = seen.get(link.master)
         if not link.ours:
-            if master is None or not master.ours or master.kind != "bridge" or link.alias.startswith(ln.FAR):
+            if master is None or not master.ours or master.kind != "bridge":
                 return None
             return row(Member(master=master.name), netns, link.name)
         words = link.words
