@@ -246,6 +246,20 @@ def test_a_port_fails_until_its_namespace_appears(engine: LinuxEngine) -> None:
     remove_namespace("late")
 
 
+def test_a_namespace_that_its_tenant_removes_goes_and_its_port_fails_with_the_reason(
+    built: tuple[LinuxEngine, Converger],
+) -> None:
+    engine, converger = built
+    remove_namespace("tenant")
+    deadline = time.monotonic() + 3
+    failed: list[str] = []
+    while not failed and time.monotonic() < deadline:
+        select.select([engine.fileno()], [], [], 0.05)
+        failed = [failure.reason for failure in converger.converge().failed]
+    assert failed == ["veth kp1: network namespace tenant does not exist: make it with `ip netns add tenant`"]
+    assert "kp1" not in sh("ip -o link"), "nothing of ours kept the namespace alive"
+
+
 def test_changes_of_every_kind_are_applied_in_place(built: tuple[LinuxEngine, Converger]) -> None:
     engine, converger = built
     changed = [

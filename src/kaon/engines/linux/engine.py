@@ -160,6 +160,7 @@ class LinuxEngine:
         facts: list[Fact] = []
         scopes, self._nft.stale = self._nft.stale, set()
         for name in self._names.names():
+            self._namespaces.check(name)
             if name.startswith(OURS):
                 # Whatever was in a namespace went with it.
                 scopes |= {Scope(table, name) for table in (*self._netns.tables, *self._in_kernel_namespaces)}
