@@ -9,6 +9,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import _checks, policy
 
+from kaon.api.checks import compiled
 from kaon.caller import Caller
 from kaon.resources.catalog import resources
 from kaon.resources.declare import REQUIRED, UNSET, Resource
@@ -57,7 +58,7 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 class Policy:
-    """The rules in force. Asking costs a few microseconds a rule: the parsed checks are called directly."""
+    """The rules in force, each compiled to a function once. Asking costs a few microseconds a rule."""
 
     def __init__(self, file: Path | None = None) -> None:
         conf = cfg.ConfigOpts()
@@ -72,13 +73,13 @@ class Policy:
         for name, check in names.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
         self._enforcer.load_rules()
-        self._rules = self._enforcer.rules
+        self._rules = compiled(self._enforcer.rules, self._enforcer)
 
     def allows(self, rule: str, target: Target, creds: Mapping[str, Any]) -> bool:
         """Whether the rule holds; a rule that does not exist holds for nobody but falls back to ``default``."""
-        check = self._rules.get(rule) or self._rules["default"]
+        test = self._rules.get(rule) or self._rules["default"]
         try:
-            return bool(check(target, dict(creds), self._enforcer, rule))
+            return test(target, creds)
         except KeyError:  # the check reads an attribute that the target has not
             return False
 

@@ -51,10 +51,9 @@ class Presenter:
             id = record.get(attribute)
             parent = named(kind)
             held = records.find(conn, parent, id) if id else None
-            owner = "" if held is None else held["project_id"]
-            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = owner
             if held is None:
                 continue
+            found[f"{prefix}:project_id"] = found[f"{prefix}:tenant_id"] = held["project_id"]
             for derived in parent.derived:
                 if derived.derived is not None:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
@@ -66,7 +65,7 @@ class Presenter:
         for prefix, (attribute, kind) in self._resource.parents.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target["project_id"] and self._policy.allows(f"get_{kind}", target, credentials(caller))):
+            if id and not (target and self._policy.allows(f"get_{kind}", target, credentials(caller))):
                 raise records.missing(parent, id)
         return found
 
@@ -85,7 +84,7 @@ class Presenter:
         return self._policy.hidden(self._resource, target, creds), derived
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
-        """A record as the API shows it; what `_with_children` added is there already."""
+        """A record as the API shows it; what `_with_others` added is there already."""
         hidden, _ = view
         shown = {}
         for attribute in self._shown:
@@ -95,7 +94,7 @@ class Presenter:
                     shown[attribute.name] = value
         return shown
 
-    def _with_children(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
+    def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
         so that an encoded row stays right."""
         for name, kind, key in self._resource.children:
@@ -107,12 +106,20 @@ class Presenter:
                     {item.name: item.derived(child, caller) if item.derived else child[item.name] for item in shown}
                 )
             found = [{**record, name: held[record["id"]]} for record in found]
+        for name, kind, key, names in self._resource.details:
+            other = named(kind)
+            ids = {record[key] for record in found if record[key]}
+            parts = {
+                item["id"]: {part: item[part] for part in names}
+                for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
+            }
+            found = [{**record, name: parts.get(record[key])} for record in found]
         return found
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
         """One record as the caller sees it; None when the caller may not."""
         view = self.view(conn, record, caller, credentials(caller))
-        return None if view is None else self.dress(self._with_children(conn, [record], caller)[0], caller, view)
+        return None if view is None else self.dress(self._with_others(conn, [record], caller)[0], caller, view)
 
     def many(self, conn: sa.Connection, heads: Sequence[Record], caller: Caller) -> list[bytes]:
         """Encoded rows for these heads, in order, without those that policy hides altogether."""
@@ -132,6 +139,9 @@ class Presenter:
 
     def _load(self, conn: sa.Connection, wanted: Sequence[tuple[Record, View]], caller: Caller) -> None:
         """Encode what is wanted and not yet there at its revision."""
+        if self._resource.details:
+            # A change to the other record counts no revision of this one, so nothing can be kept.
+            self._encoded.clear()
         absent: dict[str, View] = {}
         for head, view in wanted:
             kept = self._encoded.get(head["id"])
@@ -147,7 +157,7 @@ class Presenter:
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
             found = records.select(conn, self._resource, self._resource.table.c.id.in_(chunk))
-            for record in self._with_children(conn, found, caller):
+            for record in self._with_others(conn, found, caller):
                 view = absent[record["id"]]
                 kept = self._encoded.setdefault(record["id"], (record["revision_number"], {}))
                 kept[1][view] = _encode(self.dress(record, caller, view))

@@ -45,9 +45,10 @@ class Attribute:
     `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
     own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
     computes what is shown from the record and the caller, and nothing is stored. `children` shows the records of
-    another resource that name this one: (resource, its attribute that holds this id). `internal` attributes are stored
-    and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is the
-    extension that brings it.
+    another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
+    record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
+    are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
+    the extension that brings it.
     """
 
     name: str
@@ -66,12 +67,13 @@ class Attribute:
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
     children: tuple[str, str] | None = None
+    details: tuple[str, str, tuple[str, ...]] | None = None
     alias: str = ""
 
     @property
     def stored(self) -> bool:
         """Whether a column holds it."""
-        return self.derived is None and self.children is None
+        return self.derived is None and self.children is None and self.details is None
 
 
 Rule = Callable[[Transaction, Record], Record]
@@ -85,8 +87,8 @@ Filter = Callable[[list[str], Caller], sa.ColumnElement[bool]]
 class Action:
     """A member action: PUT /v2.0/routers/{id}/add_router_interface and the like.
 
-    `run(tx, record, body)` returns what is answered. Its policy rule is the action's name followed by nothing else
-    (``add_router_interface``), with check `rule`; `parse` checks the body.
+    `run(tx, record, body)` returns what is answered, or the changed record when `shows` is set. Its policy rule is the
+    action's name followed by nothing else (``add_router_interface``), with check `rule`; `parse` checks the body.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Action:
     parse: Type = types.MAPPING
     method: str = "PUT"
     status: int = 200
+    shows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,11 @@ class Resource:
     def children(self) -> tuple[tuple[str, str, str], ...]:
         """Attributes that show other records: (attribute, the other resource, its attribute that names this one)."""
         return tuple((item.name, *item.children) for item in self.attributes if item.children is not None)
+
+    @cached_property
+    def details(self) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+        """Attributes that show a part of another record: (attribute, resource, own attribute with its id, names)."""
+        return tuple((item.name, *item.details) for item in self.attributes if item.details is not None)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

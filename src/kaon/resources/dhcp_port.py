@@ -16,9 +16,8 @@ OWNER = "network:dhcp"
 def ensure(tx: Transaction, network_id: str) -> None:
     """Make, change or remove the DHCP port so that it has an address in each subnet that DHCP serves."""
     port, subnet = named("port"), named("subnet")
-    table = port.table
-    held = records.select(tx.conn, port, table.c.network_id == network_id, table.c.device_owner == OWNER)
-    served = records.select(tx.conn, subnet, subnet.table.c.network_id == network_id, subnet.table.c.enable_dhcp)
+    held = records.by(tx.conn, port, network_id=network_id, device_owner=OWNER)
+    served = records.by(tx.conn, subnet, network_id=network_id, enable_dhcp=True)
     if not served or not _asked_for(tx, network_id):
         for item in held:
             port.delete(tx, item)

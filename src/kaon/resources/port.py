@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,7 +65,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 
 def _subnets(tx: Transaction, network_id: str) -> list[Record]:
-    return records.select(tx.conn, SUBNET, SUBNET.table.c.network_id == network_id)
+    return records.by(tx.conn, SUBNET, network_id=network_id)
 
 
 def _first_addresses(
@@ -81,12 +82,16 @@ def _first_addresses(
     return ipam.allocate(tx, id, [*chosen, *added])
 
 
-def _mac_in_use(tx: Transaction, network_id: str, mac: str) -> bool:
+@cache
+def _holder_of_mac() -> sa.Select[tuple[str]]:
     table = PORT.table
-    return (
-        tx.execute(sa.select(table.c.id).where(table.c.network_id == network_id, table.c.mac_address == mac)).first()
-        is not None
+    return sa.select(table.c.id).where(
+        table.c.network_id == sa.bindparam("_network"), table.c.mac_address == sa.bindparam("_mac")
     )
+
+
+def _mac_in_use(tx: Transaction, network_id: str, mac: str) -> bool:
+    return tx.execute(_holder_of_mac(), {"_network": network_id, "_mac": mac}).first() is not None
 
 
 def _mac(tx: Transaction, network: Record, wanted: str | None) -> str:

@@ -71,6 +71,20 @@ def select(conn: sa.Connection, resource: Resource, *where: sa.ColumnElement[boo
     return [dict(zip(resource.names, row, strict=True)) for row in rows]
 
 
+@cache
+def _equal(resource_name: str, table: sa.Table, attributes: tuple[str, ...]) -> sa.Select[Any]:
+    return sa.select(table).where(
+        *(table.c[name] == sa.bindparam(f"_{place}") for place, name in enumerate(attributes))
+    )
+
+
+def by(conn: sa.Connection, resource: Resource, **equal: Any) -> list[Record]:
+    """All records whose attributes have these values; cheaper than `select`, as the statement is built once."""
+    statement = _equal(resource.name, resource.table, tuple(equal))
+    rows = conn.execute(statement, {f"_{place}": value for place, value in enumerate(equal.values())})
+    return [dict(zip(resource.names, row, strict=True)) for row in rows]
+
+
 def insert(tx: Transaction, resource: Resource, values: Mapping[str, Any]) -> Record:
     """Store a new record from a complete set of values; id, times and revision are filled in. Returns it."""
     now = timestamp(tx.now)

@@ -23,7 +23,7 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a subnet; ports of the network that form their own addresses get theirs in it at once."""
     network = records.get(tx.conn, NETWORK, body["network_id"])
-    siblings = records.select(tx.conn, SUBNET, SUBNET.table.c.network_id == network["id"])
+    siblings = records.by(tx.conn, SUBNET, network_id=network["id"])
     allocated = subnetpool.prefix_for(tx, body)
     values = subnet_rules.completed({**body, **allocated})
     subnet_rules.demand_room(values, network, siblings)
@@ -46,7 +46,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 def _give_automatic_addresses(tx: Transaction, subnet: Record) -> None:
     port = named("port")
-    for item in records.select(tx.conn, port, port.table.c.network_id == subnet["network_id"]):
+    for item in records.by(tx.conn, port, network_id=subnet["network_id"]):
         owner = item["device_owner"]
         if subnet["service_types"] and owner not in subnet["service_types"]:
             continue

@@ -74,7 +74,7 @@ def delete(tx: Transaction, pool: Record) -> None:
 
 def _subnets(tx: Transaction, pool_id: str) -> list[Record]:
     subnet = named("subnet")
-    return records.select(tx.conn, subnet, subnet.table.c.subnetpool_id == pool_id)
+    return records.by(tx.conn, subnet, subnetpool_id=pool_id)
 
 
 def _default(tx: Transaction, version: int) -> Record | None:

@@ -7,6 +7,7 @@ each runs in a savepoint of its own, and one that fails undoes only itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -43,6 +44,12 @@ def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | No
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *arguments: Any) -> None:
+    """Call `fn` on the loop of who asked; one that has closed meanwhile has nobody left who waits."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(fn, *arguments)
 
 
 class Store:
@@ -109,6 +116,7 @@ class Store:
 
     def _write_batch(self, first: _Job) -> bool:
         """Write `first` and whatever waits behind it in one commit; false when asked to stop."""
+        taken: list[_Job] = []
         done: list[tuple[_Job, Any, BaseException | None]] = []
         running = True
         appended = False
@@ -116,6 +124,7 @@ class Store:
         try:
             with self._writing.connect() as conn, conn.begin():
                 while job is not None:
+                    taken.append(job)
                     result, error, seq = self._run(conn, job)
                     done.append((job, result, error))
                     appended = appended or seq > 0
@@ -128,13 +137,14 @@ class Store:
                             pass
             self.commits += 1
         except sa.exc.DBAPIError as error:
-            log.error("commit_failed", extra={"requests": len(done), "reason": str(error.orig)})
-            done = [(failed, None, error) for failed, _, _ in done] or [(first, None, error)]
+            taken = taken or [first]
+            log.error("commit_failed", extra={"requests": len(taken), "reason": str(error.orig)})
+            done = [(failed, None, error) for failed in taken]
             appended = False
-        for waiting, result, failure in done:
-            waiting.loop.call_soon_threadsafe(_resolve, waiting.future, result, failure)
         if appended:
-            first.loop.call_soon_threadsafe(self._appended.set)
+            _tell(first.loop, self._appended.set)
+        for waiting, result, failure in done:
+            _tell(waiting.loop, _resolve, waiting.future, result, failure)
         return running
 
     @staticmethod
@@ -146,6 +156,8 @@ class Store:
             seq = tx.journal()
             savepoint.commit()
         except Exception as error:  # it belongs to the request that asked, where it is raised again
+            # Where the database has given up the whole transaction (https://sqlite.org/lang_transaction.html, a disk
+            # that fills up under a big one), this raises, and so fails every request of the commit.
             if savepoint.is_active:
                 savepoint.rollback()
             return None, error, 0

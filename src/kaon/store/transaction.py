@@ -47,10 +47,7 @@ class Transaction:
         )
 
     def journal(self) -> int:
-        """Append the changes noted since the last call; the last sequence number ever, or 0 when nothing changed.
-
-        The store calls it as well and wakes who follows the journal, so an earlier call must not hide the change.
-        """
+        """Append the noted changes to the journal; this transaction's last sequence number, 0 when it has none."""
         if self._entries:
             entries, self._entries = self._entries, []
             self._seq = journal.append(self.conn, entries)

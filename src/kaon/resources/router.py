@@ -1,0 +1,151 @@
+"""Routers: they join subnets to each other and, through a gateway, to an external network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kaon.resources import extra_route, records, router_gateway, router_interface, types
+from kaon.resources.declare import Action, Attribute, Extension, Resource, standard
+from kaon.resources.errors import conflict
+from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
+from kaon.store.journal import Record
+from kaon.store.transaction import Transaction
+
+
+def create(tx: Transaction, body: dict[str, Any]) -> Record:
+    """Store a router, with its gateway when one is asked for."""
+    router: Record = {
+        **body,
+        "id": types.new_id(),
+        "status": "ACTIVE",
+        "routes": [],
+        "availability_zones": [],
+        "external_gateway_info": None,
+    }
+    router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    return records.insert(tx, ROUTER, router)
+
+
+def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    """Store changed attributes; the gateway changes before routes are judged, because they may lead through it."""
+    changes = dict(body)
+    if "external_gateway_info" in body:
+        changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    if "routes" in body or ("external_gateway_info" in body and router["routes"]):
+        extra_route.demand_valid(tx, router["id"], body["routes"] if "routes" in body else router["routes"])
+    return records.update(tx, ROUTER, router, changes)
+
+
+def delete(tx: Transaction, router: Record) -> None:
+    """Remove a router and its gateway; refused while it has interfaces."""
+    if router_interface.of(tx, router["id"]):
+        raise conflict("RouterInUse", f"Router {router['id']} still has ports")
+    router_gateway.changed(tx, router, None)
+    records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
+
+
+_FIXED_IP = types.object_of({"subnet_id": types.UUID, "ip_address": types.IP_ADDRESS})
+_GATEWAY = types.nullable(
+    types.object_of(
+        {
+            "network_id": types.UUID,
+            "enable_snat": types.BOOLEAN,
+            "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
+        },
+        required=("network_id",),
+        empty=True,
+    )
+)
+_INTERFACE = types.object_of({"subnet_id": types.UUID, "port_id": types.UUID})
+_ROUTES_BODY = types.object_of(
+    {"router": types.object_of({"routes": extra_route.ROUTES}, required=("routes",))}, required=("router",)
+)
+_GATEWAY_RULES = {
+    f"{verb}_router:external_gateway_info:{part}": rule
+    for verb in ("create", "update")
+    for part, rule in (("network_id", ADMIN_OR_MEMBER), ("enable_snat", ADMIN), ("external_fixed_ips", ADMIN))
+}
+
+
+def _add_routes(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    return update(tx, router, {"routes": extra_route.joined(router["routes"], body["router"]["routes"])})
+
+
+def _remove_routes(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    return update(tx, router, {"routes": extra_route.without(router["routes"], body["router"]["routes"])})
+
+
+ROUTER = Resource(
+    name="router",
+    collection="routers",
+    attributes=standard(
+        Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
+        Attribute("status", types.text(16)),
+        Attribute(
+            "external_gateway_info",
+            _GATEWAY,
+            default=None,
+            post=True,
+            put=True,
+            post_rule=ADMIN_OR_MEMBER,
+            put_rule=ADMIN_OR_MEMBER,
+            filter=False,
+            sort=False,
+        ),
+        Attribute("routes", extra_route.ROUTES, put=True, filter=False, sort=False, alias="extraroute"),
+        Attribute(
+            "availability_zone_hints",
+            types.list_of(types.text(255)),
+            default=[],
+            post=True,
+            filter=False,
+            sort=False,
+            alias="router_availability_zone",
+        ),
+        Attribute(
+            "availability_zones",
+            types.list_of(types.text(255)),
+            filter=False,
+            sort=False,
+            alias="router_availability_zone",
+        ),
+    ),
+    create=create,
+    update=update,
+    delete=delete,
+    extra_rules=_GATEWAY_RULES,
+    actions=(
+        Action("add_router_interface", router_interface.add, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("remove_router_interface", router_interface.remove, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("add_extraroutes", _add_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
+        Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
+    ),
+    quota=10,
+)
+
+RESOURCES = (ROUTER,)
+
+EXTENSIONS = (
+    Extension(
+        "router",
+        "Neutron L3 Router",
+        "Router abstraction for basic L3 forwarding between L2 Neutron networks and access to external networks via a "
+        "NAT gateway.",
+        "2012-07-20T10:00:00-00:00",
+    ),
+    Extension(
+        "ext-gw-mode",
+        "Neutron L3 Configurable external gateway mode",
+        "Extension of the router abstraction for specifying whether SNAT should occur on the external gateway",
+        "2013-03-28T10:00:00-00:00",
+    ),
+    Extension(
+        "extraroute", "Neutron Extra Route", "Extra routes configuration for L3 router", "2013-02-01T10:00:00-00:00"
+    ),
+    Extension(
+        "extraroute-atomic",
+        "Atomically add/remove extra routes",
+        "Edit extra routes of a router on server side by atomically adding/removing extra routes",
+        "2019-07-10T00:00:00+00:00",
+    ),
+)
