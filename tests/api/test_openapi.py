@@ -28,7 +28,7 @@ from tests.api.cloud import Cloud
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 TOKENS = (*("admin:ops", "member:red", "reader:red") * 3, "nobody")
-EXAMPLES = 12
+EXAMPLES = 7
 """Generated requests for each operation, of those that keep to the document and as many that do not."""
 
 
