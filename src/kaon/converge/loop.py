@@ -92,10 +92,9 @@ class Converger:
                     self._failed(failure)
                     continue
                 repair = not starting and operation.id not in self._intended
-                if repair:
-                    known = operation.new or operation.old
-                    extra = {"row": _words(operation.id), "origin": "" if known is None else known.origin}
-                    log.info("repaired", extra=extra)
+                known = operation.new or operation.old
+                extra = {"row": _words(operation.id), "origin": "" if known is None else known.origin}
+                log.log(logging.INFO if repair else logging.DEBUG, "repaired" if repair else "applied", extra=extra)
                 repaired += repair
                 applied += not repair
                 self._succeeded(operation)
