@@ -43,7 +43,7 @@ def entered() -> bool:
 
 def enter() -> None:
     """Enter the sandbox; raises OSError saying which privilege is missing."""
-    global _entered  # noqa: PLW0603 (a process enters once)
+    global _entered
     if _entered:
         return
     if threading.active_count() > 1:

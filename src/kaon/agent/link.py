@@ -229,6 +229,7 @@ class Link:
             "converged_seq": self.report.seq if self.report else -1,
             "failed_rows": len(self.report.failed) if self.report else 0,
             "repaired_rows_total": self.repaired,
+            "kernel_writes_total": self.report.writes if self.report else 0,
             "resident_memory_peak_bytes": usage.ru_maxrss * 1024,
             "cpu_seconds_total": usage.ru_utime + usage.ru_stime,
         }

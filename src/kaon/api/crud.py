@@ -13,7 +13,7 @@ from kaon.api import query as queries
 from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter
 from kaon.caller import Caller
-from kaon.resources import quota, records
+from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
 from kaon.store.engine import Store
@@ -142,10 +142,11 @@ def writable(service: Service, tx: Transaction, id: str, rule: str, if_match: st
 
 def _demand_revision(record: Record, if_match: str) -> None:
     """RFC 9110 section 13.1.1 as Neutron speaks it: ``If-Match: revision_number=5``."""
-    name, _, number = if_match.strip('"').partition("=")
-    if name != "revision_number" or not number.isdecimal():
+    name, _, digits = if_match.strip('"').partition("=")
+    number = types.natural(digits)
+    if name != "revision_number" or number is None:
         raise bad_request(f"Invalid If-Match header '{if_match}': revision_number=NUMBER is needed")
-    if int(number) != record["revision_number"]:
+    if number != record["revision_number"]:
         raise ApiError(
             412,
             "RevisionNumberConstraintFailed",

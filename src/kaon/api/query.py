@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import records
+from kaon.resources import records, types
 from kaon.resources.declare import Attribute, Resource
 from kaon.resources.errors import bad_request, invalid
 from kaon.store.journal import Record
@@ -89,9 +89,10 @@ def _limit(control: Mapping[str, list[str]]) -> int | None:
     text = control.get("limit", [""])[0]
     if not text:
         return None
-    if not text.isdecimal():
+    number = types.natural(text)
+    if number is None:
         raise bad_request(f"Limit must be an integer 0 or greater and not '{text}'")
-    return min(int(text), MAX_PAGE) or None
+    return min(number, MAX_PAGE) or None
 
 
 def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
@@ -115,7 +116,10 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
     where: list[sa.ColumnElement[bool]] = []
     for name, texts in query.filters.items():
         if name in resource.filters:
-            where.append(resource.filters[name](texts, caller))
+            try:
+                where.append(resource.filters[name](texts, caller))
+            except ValueError as error:
+                raise invalid(str(error)) from None
         elif name in _TAGS:
             where.append(_tagged(resource, name, texts))
         elif name == "changed_since":

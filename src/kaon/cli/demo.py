@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             set_outside()
             seconds = stage.start([listener.fileno()])
             narrator.timed(step, "kaon up to ready", seconds)
-            narrator.see(step, f"GET {stage.http.base_url}healthz: 200 after {seconds:.2f} s", True)
+            narrator.see(step, f"GET {str(stage.http.base_url).rstrip('/')}/healthz: 200 after {seconds:.2f} s", True)
         if narrator.ok:
             play(Show(stage, narrator, stage.admin()))
         if arguments.json:

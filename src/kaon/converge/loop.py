@@ -26,12 +26,16 @@ ROUNDS = 4
 
 @dataclass(slots=True, frozen=True)
 class Report:
-    """After a pass: everything up to `seq` has converged, but for `failed`. Counts are rows of this pass."""
+    """After a pass: everything up to `seq` has converged, but for `failed`. Counts are rows of this pass.
+
+    `writes` counts what the engine has ever sent to change the kernel.
+    """
 
     seq: int
     failed: tuple[Failed, ...]
     applied: int
     repaired: int
+    writes: int = 0
 
 
 @dataclass(slots=True)
@@ -88,10 +92,9 @@ class Converger:
                     self._failed(failure)
                     continue
                 repair = not starting and operation.id not in self._intended
-                if repair:
-                    known = operation.new or operation.old
-                    extra = {"row": _words(operation.id), "origin": "" if known is None else known.origin}
-                    log.info("repaired", extra=extra)
+                known = operation.new or operation.old
+                extra = {"row": _words(operation.id), "origin": "" if known is None else known.origin}
+                log.log(logging.INFO if repair else logging.DEBUG, "repaired" if repair else "applied", extra=extra)
                 repaired += repair
                 applied += not repair
                 self._succeeded(operation)
@@ -99,7 +102,8 @@ class Converger:
         self._intended.intersection_update(self.delta.pending)
         for row_id in [row_id for row_id in self._retries if row_id not in self.delta.pending]:
             del self._retries[row_id]
-        return Report(self.seq, tuple(retry.failure for retry in self._retries.values()), applied, repaired)
+        failed = tuple(retry.failure for retry in self._retries.values())
+        return Report(self.seq, failed, applied, repaired, self._engine.writes)
 
     def wake_at(self) -> float:
         """When, on the clock, the next pass is due even if nothing happens: a retry or an audit."""

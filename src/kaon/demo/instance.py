@@ -73,7 +73,9 @@ def remove(netns: str) -> None:
 def get_addresses(netns: str, timeout: float = 15) -> str:
     """Ask for an IPv4 address by DHCP and await one by SLAAC; returns what `ip` then shows of eth0."""
     client = command(
-        netns, "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", str(_DHCP_SCRIPT)
+        netns,
+        *("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", str(_DHCP_SCRIPT)),
+        *("-O", "staticroutes", "-O", "mtu"),
     )
     if client.returncode != 0:
         raise TimeoutError(f"no DHCP answer in {netns}: {client.stdout}{client.stderr}")

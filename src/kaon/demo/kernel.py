@@ -41,7 +41,7 @@ def shape() -> list[str]:
     lines: list[str] = []
     for netns in _namespaces():
         for link in json.loads(_run(netns, "ip", "-j", "link")):
-            kept = {key: link.get(key) for key in ("ifname", "mtu", "master", "operstate", "address")}
+            kept = {key: link.get(key) for key in ("ifname", "mtu", "master", "operstate")}
             lines.append(f"{netns} link {json.dumps(kept, sort_keys=True)}")
         lines += [f"{netns} route {line.strip()}" for line in _run(netns, "ip", "route").splitlines()]
         for entry in json.loads(_run(netns, "nft", "-j", "-n", "list", "ruleset"))["nftables"]:
@@ -61,10 +61,15 @@ def _nft_lines(entry: dict[str, Any]) -> list[str]:
     return lines
 
 
-def filled_set(family: str, table: str) -> str:
-    """The name of a set or map of a table with most elements; raises ValueError where there is none."""
+def fullest(family: str, table: str) -> tuple[str, str]:
+    """Which set or map of a table has most elements: its kind and name; raises ValueError where there is none."""
     entries = json.loads(_run("", "nft", "-j", "list", "table", family, table))["nftables"]
-    sets = [body for entry in entries for kind, body in entry.items() if kind in ("set", "map") and body.get("elem")]
-    if not sets:
+    sizes = [
+        (len(body["elem"]), kind, str(body["name"]))
+        for entry in entries
+        for kind, body in entry.items()
+        if kind in ("set", "map") and body.get("elem")
+    ]
+    if not sizes:
         raise ValueError(f"table {family} {table} has no set with elements")
-    return str(max(sets, key=lambda body: len(body["elem"]))["name"])
+    return max(sizes)[1:]

@@ -77,6 +77,11 @@ def _whole(value: Any) -> int:
         raise ValueError(f"'{value}' is not an integer") from None
 
 
+def natural(text: str) -> int | None:
+    """The number that decimal digits write; None for other text, and for more digits than any number here has."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
+
+
 def integer(least: int = -(2**31), most: int = 2**31 - 1) -> Type:
     """A whole number within inclusive bounds; text that reads as one is taken too."""
 

@@ -82,7 +82,9 @@ class Hosts:
 
     def acknowledged(self, name: str, seq: int, failed: tuple[Failure, ...]) -> None:
         """Take an agent's acknowledgement: queue the status of the ports for which it means something new."""
-        host = self.hosts[name]
+        host = self.hosts.get(name)
+        if host is None:
+            return  # it speaks of rows that it kept from before; it will speak again of those that it is sent now
         ports: Iterable[str] | None = None
         if failed == host.failed:
             ports = [id for id, since in host.waiting.items() if since <= seq]

@@ -44,16 +44,6 @@ from kaon.store.transaction import Transaction
 
 log = logging.getLogger("kaon.server")
 
-PRELOADED = (
-    "sqlite3",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-    "alembic.runtime.migration",
-    "uvicorn.protocols.http.httptools_impl",
-    "uvicorn.lifespan.off",
-    "kaon.store",
-)
-"""What libraries import only when it is needed, which would be after privileges are gone."""
-
 T = TypeVar("T")
 
 
@@ -185,7 +175,6 @@ def main() -> None:
     web.load()
     migrate.prepare(Path(launch.folder) / "kaon.db")
     policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
-    privileges.preload(PRELOADED)
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)

@@ -7,6 +7,7 @@ each runs in a savepoint of its own, and one that fails undoes only itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -43,6 +44,12 @@ def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | No
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *arguments: Any) -> None:
+    """Call `fn` on the loop of who asked; one that has closed meanwhile has nobody left who waits."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(fn, *arguments)
 
 
 class Store:
@@ -131,10 +138,10 @@ class Store:
             log.error("commit_failed", extra={"requests": len(done), "reason": str(error.orig)})
             done = [(failed, None, error) for failed, _, _ in done] or [(first, None, error)]
             appended = False
-        for waiting, result, failure in done:
-            waiting.loop.call_soon_threadsafe(_resolve, waiting.future, result, failure)
         if appended:
-            first.loop.call_soon_threadsafe(self._appended.set)
+            _tell(first.loop, self._appended.set)
+        for waiting, result, failure in done:
+            _tell(waiting.loop, _resolve, waiting.future, result, failure)
         return running
 
     @staticmethod

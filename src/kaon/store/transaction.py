@@ -16,13 +16,14 @@ from kaon.store.journal import Record
 class Transaction:
     """What a rule function gets: `execute` for statements, `changed` for the journal, `caller` for who asks."""
 
-    __slots__ = ("_entries", "caller", "conn", "now")
+    __slots__ = ("_entries", "_seq", "caller", "conn", "now")
 
     def __init__(self, conn: sa.Connection, caller: Caller = INTERNAL) -> None:
         self.conn = conn
         self.caller = caller
         self.now = time.time()
         self._entries: list[dict[str, Any]] = []
+        self._seq = 0
 
     def execute(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -46,8 +47,8 @@ class Transaction:
         )
 
     def journal(self) -> int:
-        """Append the noted changes to the journal; the last sequence number, or 0 when nothing changed."""
-        if not self._entries:
-            return 0
-        entries, self._entries = self._entries, []
-        return journal.append(self.conn, entries)
+        """Append the noted changes to the journal; this transaction's last sequence number, 0 when it has none."""
+        if self._entries:
+            entries, self._entries = self._entries, []
+            self._seq = journal.append(self.conn, entries)
+        return self._seq

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,7 +222,7 @@ def test_rows_removed_are_removed_and_nothing_of_ours_is_left(built: tuple[Linux
     report = converger.converge()
     assert report.failed == ()
     assert "kaon" not in sh("ip -o link") + sh("nft list ruleset")
-    assert os.listdir("/run/netns") == ["tenant"]
+    assert [path.name for path in Path("/run/netns").iterdir()] == ["tenant"]
 
 
 def test_a_row_that_cannot_be_made_fails_with_a_reason_and_blocks_no_other(engine: LinuxEngine) -> None:

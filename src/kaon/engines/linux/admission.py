@@ -16,6 +16,8 @@ from kaon.rows import AclGroup, AclPort, AclRule
 
 _ETHERTYPE = {2: 4, 10: 6}
 _ICMP = frozenset({1, 58})
+_BASICS = frozenset({(17, 68, 67), (17, 67, 68), (17, 546, 547), (17, 547, 546)})
+"""DHCP and DHCPv6 between an instance and its network's server: the packet filter lets them pass without a rule."""
 _WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 Prefix = tuple[int, int, int]
 """An address family (AF_INET, AF_INET6), the network as an integer, and how many bits it leaves to hosts."""
@@ -62,6 +64,8 @@ class Policy:
 
     def admits(self, connection: Connection) -> bool:
         """Whether every local port that the connection touches still lets it be."""
+        if (connection.protocol, connection.source_port, connection.destination_port) in _BASICS:
+            return True
         family, zone = connection.family, connection.zone
         for direction, here, there in (
             ("egress", connection.source, connection.destination),

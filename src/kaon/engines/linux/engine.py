@@ -55,9 +55,8 @@ class LinuxEngine:
             self._nft,
             self._acl,
         )
-        self._managers: dict[str, Manager] = {
-            table: manager for manager in (*self._kernel, *self._extra) for table in manager.tables
-        }
+        self._all: tuple[Manager, ...] = (*self._kernel, *self._extra)
+        self._managers = {table: manager for manager in self._all for table in manager.tables}
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
             table
@@ -93,7 +92,7 @@ class LinuxEngine:
         """All rows of ours, or those in the scopes. Watching starts before reading, so that nothing falls between."""
         if scopes is None:
             self._watch_all()
-            return [found for manager in (*self._kernel, *self._extra) for found in manager.read()]
+            return [found for manager in self._all for found in manager.read()]
         rows: list[Row] = []
         for manager, netns in dict.fromkeys((self._managers[scope.table], scope.netns) for scope in scopes):
             if isinstance(manager, LinkManager | AddressManager | RouteManager | SysctlManager | NftablesManager):

@@ -50,11 +50,11 @@ class Nft:
     def __init__(self, namespace: Namespace) -> None:
         self._library = _load()
         with namespace.entered():
-            before = _descriptors()
+            before = _sockets()
             self._context = self._library.nft_ctx_new(0)
             if not self._context:
                 raise OSError(12, "libnftables gives no context: are nf_tables in the kernel?")
-            opened = _descriptors() - before
+            opened = [number for inode, number in _sockets().items() if inode not in before]
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
         self._library.nft_ctx_output_set_flags(self._context, _NUMERIC_ALL)
@@ -89,8 +89,15 @@ class Nft:
             self._context = None
 
 
-def _descriptors() -> set[int]:
-    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+def _sockets() -> dict[str, int]:
+    """This process's sockets by inode, since a descriptor's number may be taken again at once."""
+    found = {}
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            found[os.readlink(path)] = int(path.name)  # noqa: PTH115 (its target is no path)
+        except FileNotFoundError:
+            continue
+    return {inode: number for inode, number in found.items() if inode.startswith("socket:")}
 
 
 def _port(descriptor: int) -> int | None:

@@ -18,7 +18,7 @@ FAR = "kaon-far:"
 ALIAS_BYTES = 255
 
 _ADDRESS, _IFNAME, _MTU, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC = 1, 3, 4, 10, 18, 20, 26
-_NET_NS_FD, _EXT_MASK, _LINK_NETNSID, _IPV6 = 28, 29, 37, 10
+_GROUP, _NET_NS_FD, _EXT_MASK, _LINK_NETNSID, _IPV6 = 27, 28, 29, 37, 10
 _SKIP_STATISTICS = 8
 _GEN_MODE_NONE = 1
 _IFINFO = struct.Struct("=BxHiII")
@@ -164,6 +164,16 @@ def enslave(index: int, master: int) -> Request:
 def delete(name: str) -> Request:
     """The message that removes a link."""
     return DELLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name)
+
+
+def put_in_group(name: str, group: int) -> Request:
+    """The message that puts a link into a group."""
+    return NEWLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_GROUP, group)
+
+
+def delete_group(group: int) -> Request:
+    """The message that removes every link of a group at once."""
+    return DELLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_GROUP, group)
 
 
 def bridge_data() -> bytes:

@@ -16,11 +16,15 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, Row, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, Row, RowId, Tap, Value, Veth, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
 """An MTU that no desired row has: the row exists and differs."""
+_TOGETHER = 4
+"""From how many links on removal goes by group."""
+_DOOMED = 0x6B616F6E
+"""The link group of what is about to be removed."""
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x2, 0x1000, 0x4000, 0x8000
 
@@ -119,7 +123,10 @@ class LinkManager:
     def apply(self, operations: Sequence[Operation]) -> list[Failed]:
         """Remove, then make and change, bridges before what goes into them."""
         failed = []
+        gone = self._remove_together(operations)
         for operation in sorted(operations, key=_order):
+            if operation.id in gone:
+                continue
             try:
                 self._apply(operation)
             except OSError as error:
@@ -127,6 +134,28 @@ class LinkManager:
                 reason = f"{operation.id.table} {operation.id.key[1]}: {error.strerror or error}"
                 failed.append(Failed(operation.id, known.origin if known else "", reason))
         return failed
+
+    def _remove_together(self, operations: Sequence[Operation]) -> set[RowId]:
+        """Remove links in bulk where there are several, since the kernel waits some milliseconds for each alone."""
+        by_netns: dict[str, list[Operation]] = {}
+        for operation in operations:
+            if operation.new is None and operation.id.table != Member.table:
+                by_netns.setdefault(operation.id.key[0], []).append(operation)
+        gone: set[RowId] = set()
+        for netns, mine in by_netns.items():
+            try:
+                namespace = self._namespaces.get(netns)
+                links = ln.dump(namespace) if len(mine) >= _TOGETHER else {}
+            except OSError:
+                continue
+            marked = [operation.id for operation in mine if (it := links.get(operation.id.key[1])) and it.ours]
+            for start in range(0, len(marked), 256):
+                part = marked[start : start + 256]
+                errors = namespace.route.requests([ln.put_in_group(row_id.key[1], _DOOMED) for row_id in part])
+                self.writes += 1
+                if not any(errors) and namespace.route.requests([ln.delete_group(_DOOMED)]) == [None]:
+                    gone.update(part)
+        return gone
 
     def _apply(self, operation: Operation) -> None:
         netns, name = operation.id.key

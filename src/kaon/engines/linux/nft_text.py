@@ -25,6 +25,8 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securi
 _BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _ADDRESS = re.compile(r"[0-9a-f]*[.:][0-9a-f.:]*")
+_WIDE = re.compile(r"0x[0-9a-f]{16,}")
+"""Numbers of 64 bits and more come as text, longer than any interface's name can be."""
 _HOOK = re.compile(r"type\s+(\w+)\s+hook\s+(\w+)(?:\s+devices?\s+\S+)?\s+priority\s+(\w+)?\s*([+-]?\s*\d+)?")
 _POLICY = re.compile(r"policy\s+(\w+)")
 
@@ -78,6 +80,8 @@ def element_from_json(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
+        if _WIDE.fullmatch(value):
+            return str(int(value, 16))
         return value if _ADDRESS.fullmatch(value) else f'"{value}"'
     if "concat" in value:
         return " . ".join(map(element_from_json, value["concat"]))
