@@ -25,6 +25,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_address_scopes_project_id"), "address_scopes", ["project_id"], unique=False)
     op.create_table(
+        "agents",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("agent_type", sa.String(length=255), nullable=True),
+        sa.Column("binary", sa.String(length=255), nullable=True),
+        sa.Column("topic", sa.String(length=255), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=True),
+        sa.Column("availability_zone", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("started_at", sa.String(length=32), nullable=True),
+        sa.Column("heartbeat_timestamp", sa.String(length=32), nullable=True),
+        sa.Column("configurations", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("heartbeat", sa.Float(), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
+        sa.UniqueConstraint("host", name=op.f("uq_agents_host")),
+    )
+    op.create_table(
         "attachments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
