@@ -213,6 +213,9 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
         if server.ready:
             load.note("start to /healthz", value=round(server.ready, 2), unit="s")
         load.memory("memory, idle")
+        if server.project:
+            limits = (await load.ask("GET", f"quotas/{server.project}"))["quota"]
+            await load.ask("PUT", f"quotas/{server.project}", {"quota": dict.fromkeys(limits, -1)})
         for _ in range(40):  # connections, prepared statements, caches
             await load.ask("GET", "networks", limit="1")
         network, ports = await singles(load, count)
@@ -240,7 +243,7 @@ def table(figures: Iterable[Figure], where: measure.Machine) -> Table:
         title_justify="left",
     )
     for name in ("", "p50", "p99", "a second", "CPU", "reach"):
-        found.add_column(name, justify="left" if not name else "right")
+        found.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for figure in figures:
         name, bound = REACH.get(figure.phase, ("", 0.0))
         unit = {"p50_ms": "ms", "per_second": "/s"}.get(name, figure.unit)
@@ -271,7 +274,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     console = Console(stderr=True)
-    given = Server(arguments.url, arguments.token, tuple(arguments.pid)) if arguments.url else None
+    given = Server(arguments.url, arguments.token, processes=tuple(arguments.pid)) if arguments.url else None
     with nullcontext(given) if given else started(arguments.engine) as server, console.status("start") as status:
         where = measure.machine()
         figures = asyncio.run(run(server, arguments.count, arguments.sizes, status.update))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,15 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-QUOTAS = ("network", "subnet", "port", "router", "security_group", "security_group_rule", "floatingip")
 PATIENCE = 30.0
 
 
 class Server(NamedTuple):
-    """A server to measure. `processes` are those of server and agent, `ready` the seconds from nothing to /healthz."""
+    """A server to measure. `processes` are those of server and agent, `ready` the seconds from nothing to /healthz.
+
+    `project` is the token's, named only where its quotas may be lifted.
+    """
 
     url: str
     token: str
+    project: str = ""
     processes: tuple[int, ...] = ()
     ready: float = 0.0
 
@@ -51,14 +53,15 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     sys.exit(f"{url}/healthz did not answer 200 within {PATIENCE:.0f} s")
 
 
-def _token(url: str, password: str) -> str:
+def _token(url: str, password: str) -> tuple[str, str]:
+    """A token of the administrator, and the id of the project that it is for."""
     user = {"name": "admin", "domain": {"id": "default"}, "password": password}
     scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
     identity = {"methods": ["password"], "password": {"user": user}}
     body = json.dumps({"auth": {"identity": identity, "scope": scope}}).encode()
     request = urllib.request.Request(f"{url}/identity/v3/auth/tokens", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as reply:
-        return str(reply.headers["X-Subject-Token"])
+        return str(reply.headers["X-Subject-Token"]), str(json.load(reply)["token"]["project"]["id"])
 
 
 @contextmanager
@@ -68,21 +71,18 @@ def started(engine: str) -> Iterator[Server]:
         Path(folder).chmod(0o755)  # the server may run as another user
         port, data = free_port(), Path(folder) / "data"
         command = [sys.executable, "-m", "kaon.cli.main", "up", "--data", str(data), "--engine", engine]
-        environment = {**os.environ, **{f"KAON_QUOTA_{name.upper()}": "-1" for name in QUOTAS}}
         url = f"http://127.0.0.1:{port}"
         begun = time.monotonic()
         with (
             (Path(folder) / "log").open("wb") as log,
-            subprocess.Popen(
-                [*command, "--listen", f"127.0.0.1:{port}"], env=environment, stdout=log, stderr=log
-            ) as up,
+            subprocess.Popen([*command, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log) as up,
         ):
             try:
                 _wait_until_ready(url, up)
                 ready = time.monotonic() - begun
                 state = json.loads((data / "kaon.json").read_text())
-                token = _token(url, (data / "admin-password").read_text().strip())
-                yield Server(url, token, (state["server"], state["agent"]), ready)
+                token, project = _token(url, (data / "admin-password").read_text().strip())
+                yield Server(url, token, project, (state["server"], state["agent"]), ready)
             finally:
                 up.send_signal(signal.SIGTERM)
                 up.wait(PATIENCE)
