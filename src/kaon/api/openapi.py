@@ -5,6 +5,7 @@ https://spec.openapis.org/oas/v3.1.0. The error documents are Neutron's; that of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
@@ -14,7 +15,7 @@ import msgspec
 
 import kaon
 from kaon.api import query as queries
-from kaon.resources.catalog import resources
+from kaon.resources.catalog import calls, resources
 from kaon.resources.declare import REQUIRED, Action, Attribute, Resource
 from kaon.resources.types import Schema
 
@@ -224,6 +225,55 @@ def _paths(resource: Resource) -> dict[str, Schema]:
     return {path: item for path, item in found.items() if item.keys() - {"parameters"}}
 
 
+def _tagging(resource: Resource) -> dict[str, Schema]:
+    """Paths of the tags of a resource."""
+    if "tags" not in resource.by_name or not resource.methods:
+        return {}
+    name, base = resource.name, f"{ROOT}/{resource.url}/{{id}}/tags"
+    tags = _object({"tags": _list({"type": "string", "maxLength": 255})}, ["tags"])
+    tag: Schema = {"name": "tag", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+    def served(verb: str, status: int, answer: Schema | None, others: Iterable[int], body: Schema | None) -> Schema:
+        return _operation(f"{verb}_of_{name}", resource.collection, _answers(status, answer, others), body)
+
+    return {
+        base: {
+            "parameters": [_ID],
+            "get": served("list_tags", 200, tags, _FINDING, None),
+            "put": served("replace_tags", 200, tags, _ACTING, tags),
+            "post": served("create_tags", 201, tags, _ACTING, tags),
+            "delete": served("clear_tags", 204, None, _DELETING, None),
+        },
+        f"{base}/{{tag}}": {
+            "parameters": [_ID, tag],
+            "get": served("show_tag", 204, None, (400, *_FINDING), None),
+            "put": served("add_tag", 201, None, _ACTING, None),
+            "delete": served("remove_tag", 204, None, _DELETING, None),
+        },
+    }
+
+
+def _called() -> dict[str, Schema]:
+    """Paths of what is no collection of records."""
+    found: dict[str, Schema] = {}
+    for call in calls():
+        names = re.findall(r"{(\w+)}", call.path)
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in names
+        ]
+        answer: Schema | None = None if call.status == HTTPStatus.NO_CONTENT else {"type": "object"}
+        words = "_".join([call.method.lower(), *re.findall(r"\w+", call.path.replace("-", "_"))])
+        item = found.setdefault(f"{ROOT}/{call.path}", {"parameters": parameters})
+        item[call.method.lower()] = _operation(
+            words,
+            call.path.partition("/")[0],
+            _answers(call.status, answer, _ACTING),
+            call.body,
+        )
+    return found
+
+
 # ---------------------------------------------------------------- the rest of the API, and the whole
 
 
@@ -288,9 +338,9 @@ _ERRORS: dict[str, Schema] = {
 
 def document() -> dict[str, Any]:
     """The document, as JSON-able values."""
-    paths, schemas = _discovery(), dict(_ERRORS)
+    paths, schemas = {**_discovery(), **_called()}, dict(_ERRORS)
     for resource in resources():
-        paths |= _paths(resource)
+        paths |= _paths(resource) | _tagging(resource)
         schemas |= _schemas(resource)
     return {
         "openapi": "3.1.0",
