@@ -6,7 +6,9 @@ import os
 import sys
 
 from kaon.cli import rootless
+from kaon.cli.main import with_system_programs
 
+os.environ["PATH"] = with_system_programs(os.environ.get("PATH", ""))
 if os.geteuid() != 0:
     try:
         rootless.enter()

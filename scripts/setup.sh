@@ -18,10 +18,9 @@ dnsmasq-base    DHCP, router advertisements and DNS of networks
 iproute2        `ip` in tests and the demo, to look at what Kaon has made
 iputils-ping    ping in tests and the demo
 conntrack       tests look at connections and at their zones
-tcpdump         tests look for packets that must not be there
-isc-dhcp-client a real DHCP client for the instances of tests and the demo
-util-linux      unshare and nsenter, for tests
-procps          sysctl and ps, for tests
+udhcpc          a real DHCP client for the instances of tests and the demo
+isc-dhcp-client a real DHCPv6 client for tests
+util-linux      unshare for tests, nsenter for `kaon exec`
 '
 
 say() { printf '%s\n' "$*" >&2; }

@@ -61,6 +61,40 @@ def test_debians_venv_package_is_asked_for_only_where_python_lacks_it(
     assert ("python3-venv" in planned["packages"]) is asked
 
 
+PROGRAMS = {
+    "arping": "iputils-arping",
+    "conntrack": "conntrack",
+    "curl": "curl",
+    "dhclient": "isc-dhcp-client",
+    "dnsmasq": "dnsmasq-base",
+    "ethtool": "ethtool",
+    "ip": "iproute2",
+    "iperf3": "iperf3",
+    "nc": "netcat-openbsd",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
+    "ping": "iputils-ping",
+    "ps": "procps",
+    "socat": "socat",
+    "ss": "iproute2",
+    "tcpdump": "tcpdump",
+    "udhcpc": "udhcpc",
+    "unshare": "util-linux",
+}
+"""Programs of the system, and the Debian package of each."""
+
+
+def test_each_program_that_is_run_is_installed_and_nothing_else_is() -> None:
+    """A program is run where a list of words or a line of shell begins with its name."""
+    text = "\n".join(path.read_text() for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py"))
+    run = {
+        name for name in PROGRAMS if re.search(rf"""[\[(*]f?["']{name}["' ,]|run\(f?["']{name} |f?"{name} -""", text)
+    }
+    listed = SCRIPT.read_text().partition("PACKAGES='")[2].partition("'\n")[0]
+    assert {PROGRAMS[name] for name in run} == {line.split()[0] for line in listed.splitlines() if line}
+
+
 def test_every_package_that_kaon_needs_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}

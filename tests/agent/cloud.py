@@ -24,7 +24,7 @@ def bridge(name: str, mtu: int = 1500) -> Row:
 async def until(predicate: Callable[[], object], seconds: float = 5.0) -> None:
     """Let the event loop run until the predicate holds."""
     async with asyncio.timeout(seconds):
-        while not predicate():  # noqa: ASYNC110 (what is waited for has no event of its own)
+        while not predicate():
             await asyncio.sleep(0.002)
 
 

@@ -103,15 +103,22 @@ async def test_a_returning_server_resumes_with_differences_only(parts: tuple[Ser
 
 async def test_a_journal_of_another_epoch_is_taken_whole(parts: tuple[Server, Host]) -> None:
     server, host = parts
-    server.put(bridge("a"))
+    for number in range(20):
+        server.put(bridge("a", 1300 + number))
     await server.start()
     await host.start()
-    await until(lambda: host.bridges == {"a": 1500})
+    await until(lambda: server.reports and server.reports[-1][1] == 21)
 
     await server.stop()
-    server.epoch, server.backlog = "epoch-2", Backlog(server.backlog.seq, [bridge("z")])
+    server.epoch, server.backlog = "epoch-2", Backlog(3, [bridge("z")])
+    server.reports.clear()
     await server.start()
     await until(lambda: host.bridges == {"z": 1500})
+    await until(lambda: server.reports)
+    seq = server.put(bridge("y"))
+    await until(lambda: server.reports[-1][1] == seq)
+    # What the agent had achieved by the other journal says nothing about this one.
+    assert [told for _, told, _ in server.reports] in ([3, 4], [4])
 
 
 async def test_failures_are_told_with_their_reason_and_taken_back(parts: tuple[Server, Host]) -> None:

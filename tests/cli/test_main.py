@@ -57,3 +57,15 @@ def test_config_prints_the_settings_in_force(
     text = capsys.readouterr().out
     assert 'listen = "127.0.0.1:9696"' in text
     assert "geheim" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [
+        ("/usr/bin:/bin", "/usr/bin:/bin:/usr/sbin:/sbin"),
+        ("/usr/sbin:/usr/bin", "/usr/sbin:/usr/bin:/sbin"),
+        ("", "/usr/sbin:/sbin"),
+    ],
+)
+def test_an_ordinary_users_search_path_is_completed(path: str, whole: str) -> None:
+    assert main.with_system_programs(path) == whole

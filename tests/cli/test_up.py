@@ -144,6 +144,8 @@ def test_what_was_created_and_the_password_outlive_a_supervisor_that_is_killed(
     with running(data, "--engine", "fake") as second:
         assert (data / "admin-password").read_text() == password
         assert [item.name for item in cloud(second, monkeypatch).network.networks()] == ["blue"]
+        until(lambda: "agent connected" in second.output.read_text(), what="the agent is back")
+        assert " error " not in second.output.read_text()
 
 
 def test_listening_wider_than_this_machine_without_tls_warns(data: Path) -> None:

@@ -48,7 +48,7 @@ class Scene:
             "ip link add br-ex type bridge; ip link set br-ex up; ip netns add out; ip -n out link set lo up;"
             "ip link add exout master br-ex type veth peer name eth0 netns out; ip link set exout up;"
             "ip -n out addr add 203.0.113.1/24 dev eth0; ip -n out addr add 2001:db8::1/64 dev eth0 nodad;"
-            "ip -n out link set eth0 up; ip -n out route add fd00:1::/64 via 2001:db8::10;"
+            "ip -n out link set eth0 up; ip -n out route add fd00::/16 via 2001:db8::10;"
             "ip -n out route add 10.0.0.0/16 via 203.0.113.10"
         )
 
@@ -137,3 +137,30 @@ def test_a_floating_ip_is_the_instance_to_everyone(scene: Scene) -> None:
     assert kernel.connect("i2", "203.0.113.21", 80) == "203.0.113.10", "from a neighbour in the same subnet"
     assert kernel.connect("i1", "203.0.113.21", 80) == "203.0.113.21", "to itself"
     assert kernel.connect("i2", "10.0.1.13", 80) == "10.0.0.12", "fixed to fixed stays untranslated"
+
+
+def test_a_managed_ipv6_subnet_gives_each_port_its_own_address(kernel: Kernel) -> None:
+    scene = Scene(kernel)
+    cloud = scene.cloud
+    managed = cloud.network("managed", 4)
+    modes = {"ipv6_ra_mode": "dhcpv6-stateful", "ipv6_address_mode": "dhcpv6-stateful"}
+    cloud.subnet(managed, "fd00:4::/64", dns_nameservers=["2001:db8::53"], **modes)
+    cloud.interface(scene.router, managed, "fd00:4::1")
+    cloud.dhcp(managed, "fd00:4::2")
+    port = cloud.port("i4", managed, "fd00:4::44", security_groups=[scene.open])
+    kernel.run("ip netns add i4; ip -n i4 link set lo up")
+    cloud.attach(port, netns="i4")
+    scene.start()
+    until(lambda: "tentative" not in kernel.run("ip -6 addr show dev eth0", "i4"), 10)
+    advertised = kernel.run("rdisc6 -1 eth0", "i4")
+    assert "Stateful address conf. : Yes" in " ".join(advertised.split())
+    assert "Autonomous address conf.: No" in " ".join(advertised.split())
+    files = f"-lf {kernel.folder}/leases6 -pf {kernel.folder}/pid6 -sf /bin/true"
+    kernel.run(
+        f"timeout 20 dhclient -6 -1 {files} eth0 </dev/null >/dev/null 2>&1; kill $(cat {kernel.folder}/pid6)", "i4"
+    )
+    lease = (kernel.folder / "leases6").read_text()
+    assert "iaaddr fd00:4::44" in lease and "2001:db8::53" in lease
+    assert "2001:db8::53" in advertised
+    kernel.run("ip addr add fd00:4::44/128 dev eth0 nodad", "i4")
+    until(lambda: kernel.ping("i4", "2001:db8::1"), 10, "through the advertised router")

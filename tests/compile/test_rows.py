@@ -193,7 +193,7 @@ def test_members_may_share_an_address_until_the_last_of_them_goes() -> None:
     assert set(elements(state, f"members4-{group}")) == {"10.0.0.5", "10.0.0.6", "10.0.0.100"}
     assert set(elements(state, f"prefixes4-{group}")) == {"10.9.0.0/24"}
     cloud.delete("port", second)
-    put, delete = state.apply(cloud.take())
+    _, delete = state.apply(cloud.take())
     assert not [id for id in delete if id.key[-1] == "10.0.0.100"]
     cloud.put("port", port, allowed_address_pairs=[])
     state.apply(cloud.take())
@@ -320,9 +320,9 @@ def test_a_floating_ip_moves_by_three_rows() -> None:
 
 def test_every_ipv6_mode_has_its_advertisement_and_its_dhcp_range() -> None:
     expected = {
-        "slaac": ("fd00::,ra-only,64", None),
-        "dhcpv6-stateless": ("fd00::,ra-stateless,64", "fd00::,static,64,86400s"),
-        "dhcpv6-stateful": ("fd00::,static,64", "fd00::,static,64,86400s"),
+        "slaac": ("fd00::,ra-only,64,86400s", None),
+        "dhcpv6-stateless": ("fd00::,ra-stateless,64,86400s", "fd00::,static,64,86400s"),
+        "dhcpv6-stateful": ("fd00::,static,64,86400s", "fd00::,static,64,86400s"),
     }
     for mode, (advertised, served) in expected.items():
         cloud = Cloud()

@@ -56,7 +56,8 @@ async def test_a_second_one_of_the_same_name_is_a_conflict(
     await cloud.call(admin, "POST", f"/{plural}", {kind: body}, 201)
     error = (await cloud.call(admin, "POST", f"/{plural}", {kind: body}, 409))["error"]
     assert error["title"] == "Conflict"
-    assert error["message"].startswith(f"Conflict occurred attempting to store {kind} - Duplicate entry found with")
+    assert error["message"].startswith(f"Conflict occurred attempting to store {kind} - ")
+    assert body.get("name", body.get("id")) in error["message"]
 
 
 async def test_names_are_unique_in_a_domain_only(cloud: Cloud) -> None:
@@ -129,6 +130,11 @@ async def test_a_body_that_makes_no_user_is_explained(cloud: Cloud, body: Any, s
     assert says in error["message"]
     assert error["title"] == "Bad Request"
     assert [user["name"] for user in (await cloud.call(await cloud.admin(), "GET", "/users"))["users"]] == ["admin"]
+
+
+@pytest.mark.parametrize("wrong", [{"domain_id": "nowhere"}, {"parent_id": "nothing"}, {"is_domain": True}])
+async def test_a_project_must_lie_somewhere_that_is_there(cloud: Cloud, wrong: dict[str, Any]) -> None:
+    await cloud.call(await cloud.admin(), "POST", "/projects", {"project": {"name": "red", **wrong}}, 400)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b'{"user": {"name": "\\ud800"}}'])

@@ -199,12 +199,10 @@ async def test_a_credential_leads_nowhere_else_not_even_through_its_token(cloud:
     there = {"project": {"id": blue["id"]}}
     await _by_credential(cloud, 401, there, id=made["id"], secret=made["secret"])
     token = (await _by_credential(cloud, id=made["id"], secret=made["secret"])).headers["x-subject-token"]
-    for scope, status in ((there, 401), ("unscoped", 201), (None, 201), ({"project": {"id": made["project_id"]}}, 201)):
+    for scope in (there, "unscoped", None, {"project": {"id": made["project_id"]}}):
         auth = {"identity": {"methods": ["token"], "token": {"id": token}}, **({"scope": scope} if scope else {})}
         response = await cloud.http.post("/identity/v3/auth/tokens", json={"auth": auth})
-        assert response.status_code == status
-        if status == 201:
-            assert response.json()["token"]["project"]["id"] == made["project_id"]
+        assert response.status_code == 403
     assert [p["name"] for p in (await cloud.call(token, "GET", "/auth/projects"))["projects"]] == ["red"]
 
 

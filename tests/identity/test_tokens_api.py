@@ -110,6 +110,14 @@ async def test_validation_answers_what_was_issued_and_head_answers_the_same_stat
     assert (await cloud.http.head("/identity/v3/auth/tokens", headers=headers)).status_code == 200
 
 
+async def test_validating_no_token_or_a_forged_one_is_404(cloud: Cloud) -> None:
+    headers = {"X-Auth-Token": await cloud.admin()}
+    assert (await cloud.http.get("/identity/v3/auth/tokens", headers=headers)).status_code == 404
+    headers["X-Subject-Token"] = "gAAAAABforged"
+    for method in ("GET", "HEAD", "DELETE"):
+        assert (await cloud.http.request(method, "/identity/v3/auth/tokens", headers=headers)).status_code == 404
+
+
 async def test_a_service_user_validates_the_tokens_of_others_and_a_member_does_not(cloud: Cloud) -> None:
     _, red = await cloud.member()
     neutron = await cloud.user("neutron")

@@ -75,6 +75,8 @@ class Link:
     _requests: dict[int, asyncio.Future[Reply]] = field(default_factory=dict)
     _request: int = 0
     _waiters: list[_Waiter] = field(default_factory=list)
+    _stale: bool = False
+    _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     @property
     def connected(self) -> bool:
@@ -143,8 +145,10 @@ class Link:
 
     def reported(self, report: Report) -> None:
         """Take in what a pass of the converger has achieved."""
-        self.report = report
         self.repaired += report.repaired
+        if self._stale:
+            return
+        self.report = report
         self._news.set()
         for waiter in self._waiters:
             if report.seq >= waiter.seq and not waiter.future.done() and waiter.done(report):
@@ -167,20 +171,20 @@ class Link:
 
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Speak with a server until it ends; whether it said anything."""
-        heard = False
+        heard = asyncio.Event()
         await send(writer, Hello(self.host, self.engine, __version__, resume=self.seq, epoch=self.epoch))
-        telling = [asyncio.create_task(self._acknowledge(writer)), asyncio.create_task(self._beat(writer))]
+        telling = [asyncio.create_task(self._acknowledge(writer, heard)), asyncio.create_task(self._beat(writer))]
         self._writer = writer
         try:
             while True:
                 self._take(await receive_from_server(reader))
-                heard = True
+                heard.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             for task in telling:
                 task.cancel()
-        return heard
+        return heard.is_set()
 
     def _take(self, message: Snapshot | Delta | Reply) -> None:
         match message:
@@ -191,8 +195,11 @@ class Link:
                 except OSError as error:
                     self.saved.forget()
                     log.warning("rows not saved", extra={"reason": str(error)})
+                other = epoch != self.epoch or seq < self.seq
                 self.seq, self.epoch = seq, epoch
                 self.worker.snapshot(seq, rows)
+                if other:
+                    self._disregard_until_taken()
                 log.info("snapshot taken", extra={"rows": len(rows), "seq": seq})
             case Delta(seq, put, delete):
                 rows = [from_wire(row) for row in put]
@@ -204,7 +211,23 @@ class Link:
                 if future is not None and not future.done():
                     future.set_result(message)
 
-    async def _acknowledge(self, writer: asyncio.StreamWriter) -> None:
+    def _disregard_until_taken(self) -> None:
+        """Reports on their way count in another journal: they are of no account until the snapshot is taken."""
+        self._stale, self.report = True, None
+        loop = asyncio.get_running_loop()
+        # Scheduled from the engine's thread, so after every report of before and before every one of after.
+        taken = asyncio.create_task(
+            self.worker.call(lambda _converger, _engine: loop.call_soon_threadsafe(self._regard))
+        )
+        self._tasks.add(taken)
+        taken.add_done_callback(self._tasks.discard)
+
+    def _regard(self) -> None:
+        self._stale = False
+
+    async def _acknowledge(self, writer: asyncio.StreamWriter, heard: asyncio.Event) -> None:
+        # Until the server has said which journal it has, a sequence number may mean something else to it.
+        await heard.wait()
         told: Ack | None = None
         while True:
             if self.report is not None and self.report.seq >= 0:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kaon.cli.datafolder import DataFolder, DataFolderError, holder
 from kaon.cli.options import add_settings, settings_from
+from kaon.cli.rootless import namespace
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
     words = [word for index, word in enumerate(arguments.words) if index or word != "--"]
     words = words or [os.environ.get("SHELL", "/bin/sh")]
     enter: list[str] = []
-    if _namespace(process, "user") != _namespace(os.getpid(), "user"):
+    try:
+        same = namespace(process, "user") == namespace(os.getpid(), "user")
+    except PermissionError as error:
+        raise DataFolderError(f"process {process} belongs to another user; ask as that user") from error
+    if not same:
         # Not the other way round: the user namespace is what allows the others to be entered.
         enter = ["nsenter", "--target", str(process), "--user", "--net", "--mount", "--preserve-credentials", "--"]
     try:
         os.execvp((enter or words)[0], [*enter, *words])
     except OSError as error:
         raise DataFolderError(f"{(enter or words)[0]}: {error.strerror}") from error
-
-
-def _namespace(process: int, kind: str) -> str:
-    try:
-        return str(Path(f"/proc/{process}/ns/{kind}").readlink())
-    except PermissionError as error:
-        raise DataFolderError(f"process {process} belongs to another user; ask as that user") from error

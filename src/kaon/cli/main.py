@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. Errors that a person can mend are one line, without a traceback."""
+    os.environ["PATH"] = with_system_programs(os.environ.get("PATH", ""))
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="kaon",
@@ -60,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kaon {parsed.command}: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def with_system_programs(path: str) -> str:
+    """A search path that ends with the folders of dnsmasq and nft: Debian leaves them out of an ordinary user's."""
+    folders = [folder for folder in path.split(":") if folder]
+    return ":".join([*folders, *(folder for folder in ("/usr/sbin", "/sbin") if folder not in folders)])
 
 
 def is_for_people(error: Exception) -> bool:

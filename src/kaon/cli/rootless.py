@@ -6,9 +6,11 @@ the network it came from: that is how the API stays reachable at the user's own 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 from pathlib import Path
@@ -44,6 +46,25 @@ def enter() -> None:
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _own_run_netns()
     _loopback_up()
+
+
+def namespace(process: int, kind: str) -> str:
+    """Which namespace of a kind (`user`, `net`, `mnt`) a process is in; raises OSError where one may not know."""
+    return str(Path(f"/proc/{process}/ns/{kind}").readlink())
+
+
+def end_others() -> None:
+    """Ask every other process of this user namespace to end: services that outlive Kaon where its network stays.
+
+    Here nobody could enter the network again, so that nothing is left that they could serve.
+    """
+    own = namespace(os.getpid(), "user")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            # A process may end meanwhile, and other users' processes do not tell.
+            with contextlib.suppress(OSError):
+                if namespace(int(entry.name), "user") == own:
+                    os.kill(int(entry.name), signal.SIGTERM)
 
 
 def _become_root(user: int, group: int) -> None:

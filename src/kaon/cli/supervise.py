@@ -148,7 +148,7 @@ class Supervisor:
             ended, pid, lived = child.process.returncode, child.pid, time.monotonic() - child.started
             self._close_pipe(child)
             child.process, child.ready = None, False
-            if ended > 0 and not child.ever_ready:
+            if ended >= 0 and not child.ever_ready:
                 log.error("did not start", extra={"child": child.name, "pid": pid, "status": ended})
                 return False
             child.delay = 0.0 if lived > STEADY else min(LONGEST_DELAY, child.delay * 2 or FIRST_DELAY)

@@ -42,7 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run Kaon in the foreground until SIGTERM or Ctrl-C; what it built in the kernel stays."""
+    """Run Kaon in the foreground until SIGTERM or Ctrl-C.
+
+    What it built in the kernel stays, but for a rootless Kaon, whose network ends with it.
+    """
     settings = settings_from(arguments, OPTIONS)
     logs.setup(settings.log.format, settings.log.level)
     address, port = listen_address(settings.listen)
@@ -59,6 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
+        try:
+            return _run_on(settings, listeners)
+        finally:
+            rootless.end_others()
     return _run_on(settings, listeners)
 
 

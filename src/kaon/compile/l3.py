@@ -81,6 +81,7 @@ def _advertisements(view: View, port: Record) -> Iterator[str]:
     device = names.router_device(port)
     network = view.fact(facts.network_terms, port["network_id"])
     ranges = []
+    lease = f"{view.config.lease_seconds}s"
     for ip in port.get("fixed_ips") or ():
         subnet = view.get("subnet", ip["subnet_id"])
         mode = (subnet or {}).get("ipv6_ra_mode")
@@ -89,7 +90,7 @@ def _advertisements(view: View, port: Record) -> Iterator[str]:
         prefix = ipaddress.ip_network(subnet["cidr"])
         kind = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}[mode]
         tag = f"subnet-{subnet['id'][:8]}"
-        ranges.append(f"dhcp-range=set:{tag},{prefix.network_address},{kind},{prefix.prefixlen}")
+        ranges.append(f"dhcp-range=set:{tag},{prefix.network_address},{kind},{prefix.prefixlen},{lease}")
         servers = [server for server in subnet.get("dns_nameservers") or () if ":" in server]
         if not servers:
             servers = _dhcp_addresses(view, subnet)

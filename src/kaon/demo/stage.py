@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from kaon.agent import control
+from kaon.agent import main as agent
 from kaon.channel import Attachment
 from kaon.cli.datafolder import DataFolder, State, read_state
 from kaon.demo import instance
@@ -162,6 +163,7 @@ class Stage:
             except subprocess.TimeoutExpired:
                 self.kaon.kill()
                 self.kaon.wait()
+        agent.cleanup("linux", self.folder.agent)
         for netns in (*self.netns, OUTSIDE):
             instance.remove(netns)
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)

@@ -115,6 +115,7 @@ def _bodies(call: Call, conn: sa.Connection, rows: Sequence[Values]) -> list[Val
     return [
         {
             **{name: row[name] for name in ("id", "name", "description", "user_id", "project_id", "unrestricted")},
+            "system": None,
             "expires_at": None if row["expires_at"] is None else times.write(row["expires_at"]),
             "roles": [roles[id] for id in row["role_ids"] if id in roles],
             "links": {"self": f"{call.base}/users/{row['user_id']}/application_credentials/{row['id']}"},

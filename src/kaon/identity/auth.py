@@ -75,6 +75,7 @@ async def _token_reply(call: Call, facts: TokenFacts, token: str, status: HTTPSt
 async def _issue(call: Call) -> Response:
     """POST /v3/auth/tokens."""
     token, facts = await authenticate(call, await read_body(call.request))
+    call.authenticated(facts)
     return await _token_reply(call, facts, token, HTTPStatus.CREATED)
 
 
@@ -87,11 +88,10 @@ async def _subject(call: Call, action: str, rule: policy.Rule) -> tuple[str, Tok
     caller = await call.caller()
     token = call.request.headers.get("x-subject-token")
     if not token:
-        raise errors.bad_request("Expecting to find X-Subject-Token in the request's headers")
+        raise errors.IdentityError(HTTPStatus.NOT_FOUND, "No token in the request")
     try:
         facts = await call.identity.validator.facts(token)
     except errors.IdentityError:
-        require(action, rule, caller, {})
         raise errors.IdentityError(HTTPStatus.NOT_FOUND, "Failed to validate token") from None
     require(action, rule, caller, {"user_id": facts.user_id})
     return token, facts

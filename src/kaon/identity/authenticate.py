@@ -165,14 +165,14 @@ async def _check_secret(
 
 async def _by_token(call: Call, method: _Token) -> Proof:
     payload = (await call.identity.validator.facts(method.id)).payload
+    if payload.application_credential_id:
+        raise errors.refused("Using a delegated token to create another token is not allowed.")
     return Proof(
         payload.user_id,
         "token",
         payload.expires_at,
         payload.parent_audit_id or payload.audit_id,
         payload.methods,
-        payload.application_credential_id,
-        payload.scope_id if payload.application_credential_id else "",
     )
 
 

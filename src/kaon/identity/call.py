@@ -81,6 +81,10 @@ class Call:
             self._facts = await self.identity.validator.facts(token)
         return self._facts
 
+    def authenticated(self, facts: TokenFacts) -> None:
+        """Note who has just proved to be whom, so that the log says whose login this was."""
+        self._facts = facts
+
     async def caller(self) -> Caller:
         """Who asks; 401 if nobody that we know."""
         return (await self.facts()).caller

@@ -26,6 +26,7 @@ from kaon.identity.resource import (
     Collection,
     Values,
     must_exist,
+    named_must_exist,
 )
 from kaon.identity.state import Identity
 from kaon.identity.tables import ENDPOINT, REGION, SERVICE
@@ -95,7 +96,7 @@ REGIONS = Collection(
         Attribute("id", default="", nullable=True, stored=False),
     ),
     policy=Policy(show=lambda caller, target: True, list=lambda caller, target: True),
-    named_ids=True,
+    duplicate="Duplicate ID, {id}.",
     admit=_admit_region,
     removed=_removed_region,
 )
@@ -138,13 +139,10 @@ def _admit_endpoint(tx: Transaction, before: Values | None, values: Values) -> N
         values["region_id"] = region
         if not tx.execute(sa.select(REGION.c.id).where(REGION.c.id == region)).first():
             tx.execute(sa.insert(REGION).values(id=region))
-    try:
-        if values.get("service_id"):
-            must_exist(tx, SERVICE, "service", values["service_id"])
-        if values.get("region_id"):
-            must_exist(tx, REGION, "region", values["region_id"])
-    except errors.IdentityError as error:
-        raise errors.bad_request(error.message) from None
+    if values.get("service_id"):
+        named_must_exist(tx, SERVICE, "service", values["service_id"])
+    if values.get("region_id"):
+        named_must_exist(tx, REGION, "region", values["region_id"])
     url = values.get("url", "")
     unknown = sorted(set(_SUBSTITUTION.findall(url)) - _SUBSTITUTES)
     if unknown or ("url" in values and "://" not in url and not url.startswith(PUBLIC_URL)):

@@ -173,14 +173,7 @@ def _store(tx: Transaction, collection: Collection, statement: sa.Executable, va
     try:
         tx.execute(statement)
     except sa.exc.IntegrityError:
-        details = "Duplicate entry"
-        if values.get("name"):
-            details = f"Duplicate entry found with name {values['name']}"
-            if values.get("domain_id"):
-                details += f" at domain ID {values['domain_id']}"
-        elif collection.named_ids:
-            details = f"Duplicate entry found with ID {values['id']}"
-        raise errors.conflict(collection.kind, details) from None
+        raise errors.conflict(collection.kind, collection.duplicate.format_map(values)) from None
 
 
 def _columns(collection: Collection, values: Values) -> Values:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from kaon.identity import errors, policy
@@ -44,12 +46,19 @@ def _removed(tx: Transaction, row: Values) -> None:
     forget_target(tx, "domain", row["id"])
 
 
+def _decorate(conn: sa.Connection, bodies: Sequence[Values]) -> None:
+    for body in bodies:
+        body.update(tags=[], options={})
+
+
 DOMAINS = Collection(
     name="domains",
     kind="domain",
     table=DOMAIN,
     attributes=(NAME, DESCRIPTION, ENABLED),
     policy=Policy(show=policy.any_of(policy.READ_ALL, policy.own_domain)),
+    duplicate="it is not permitted to have two projects acting as domains with the same name: {name}",
     admit=_admit,
+    decorate=_decorate,
     removed=_removed,
 )

@@ -21,7 +21,7 @@ from kaon.identity.resource import (
     Collection,
     Values,
     expire_tokens,
-    must_exist,
+    named_must_exist,
 )
 from kaon.identity.tables import APPLICATION_CREDENTIAL, DOMAIN, PROJECT, PROJECT_TAG, USER
 from kaon.store.transaction import Transaction
@@ -43,9 +43,9 @@ def _admit(tx: Transaction, before: Values | None, values: Values) -> None:
     expire_tokens(before, values, tx.now)
     if before is not None:
         return
-    must_exist(tx, DOMAIN, "domain", values["domain_id"])
+    named_must_exist(tx, DOMAIN, "domain", values["domain_id"])
     if values["parent_id"] != values["domain_id"]:
-        parent = must_exist(tx, PROJECT, "project", values["parent_id"])
+        parent = named_must_exist(tx, PROJECT, "project", values["parent_id"])
         if parent["domain_id"] != values["domain_id"]:
             raise errors.bad_request("A project must be in the domain of its parent")
         if not parent["enabled"]:
@@ -137,6 +137,8 @@ PROJECTS = Collection(
         update=policy.MANAGE_IN_DOMAIN,
         delete=policy.MANAGE_IN_DOMAIN,
     ),
+    duplicate="it is not permitted to have two projects with either the same name or same id in the same domain: "
+    "name is {name}, project id {id}",
     defaults=_defaults,
     admit=_admit,
     saved=_saved,

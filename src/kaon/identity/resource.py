@@ -79,7 +79,8 @@ class Collection:
     `defaults` fills in what the caller did not say, before rights are checked; `prepare` does slow work (hashing) off
     the transaction; `admit` checks and completes values inside it (`before` is None on creation); `saved` stores what
     lies in other tables; `removed` deletes what hangs on a row, before the row itself; `decorate` completes bodies
-    before they are shown; `narrow` adds filters that are no attribute.
+    before they are shown; `narrow` adds filters that are no attribute; `duplicate` says what is wrong
+    with a second one.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Collection:
     table: sa.Table
     attributes: tuple[Attribute, ...]
     policy: Policy
-    named_ids: bool = False
+    duplicate: str = "Duplicate entry found with name {name} at domain ID {domain_id}"
     defaults: Callable[[Caller, Values], None] = _no_defaults
     prepare: Callable[[Identity, Values], Awaitable[None]] = _no_preparation
     admit: Callable[[Transaction, Values | None, Values], None] = _admitted
@@ -163,3 +164,11 @@ def must_exist(tx: Transaction, table: sa.Table, kind: str, id: str) -> Values:
     if row is None:
         raise errors.not_found(kind, id)
     return dict(row)
+
+
+def named_must_exist(tx: Transaction, table: sa.Table, kind: str, id: str) -> Values:
+    """The row that a body names; 400 if there is none, because the path of the request was right."""
+    try:
+        return must_exist(tx, table, kind, id)
+    except errors.IdentityError as error:
+        raise errors.bad_request(error.message) from None

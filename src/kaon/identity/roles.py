@@ -58,6 +58,7 @@ ROLES = Collection(
         show=policy.any_of(policy.READ_ALL, policy.any_domain_manager),
         list=policy.any_of(policy.READ_ALL, policy.any_domain_manager),
     ),
+    duplicate="Duplicate entry found with name {name}",
     admit=_admit,
     removed=_removed,
     decorate=_decorate,

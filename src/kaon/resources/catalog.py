@@ -40,5 +40,6 @@ def extensions() -> dict[str, Extension]:
 
 
 def first_starts() -> tuple[Any, ...]:
-    """What modules do to a new database, in order: functions of a transaction."""
+    """What modules do to a new database, in order: functions of a transaction. Declares all tables, which they need."""
+    resources()
     return tuple(module.first_start for module in _modules() if hasattr(module, "first_start"))

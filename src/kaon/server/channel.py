@@ -154,7 +154,9 @@ class Channel:
                 raise ConnectionError(f"an agent says Hello with its host first, not {type(hello).__name__}")
             host = hello.host
             self._welcome(hello, connection)
-            self._spawn(connection, self._feed(hello, connection))
+            # Before anything else is heard: an acknowledgement is about rows that the source has.
+            source = await self._handlers.source(host)
+            self._spawn(connection, self._feed(hello, connection, source))
             while True:
                 self._hear(host, connection, await receive_from_agent(reader))
         except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
@@ -215,8 +217,7 @@ class Channel:
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
 
-    async def _feed(self, hello: Hello, connection: _Connection) -> None:
-        source = await self._handlers.source(hello.host)
+    async def _feed(self, hello: Hello, connection: _Connection, source: Source) -> None:
         sent = hello.resume if hello.epoch == self._epoch and hello.resume > 0 else -1
         first = True
         while True:

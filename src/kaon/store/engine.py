@@ -116,6 +116,7 @@ class Store:
 
     def _write_batch(self, first: _Job) -> bool:
         """Write `first` and whatever waits behind it in one commit; false when asked to stop."""
+        taken: list[_Job] = []
         done: list[tuple[_Job, Any, BaseException | None]] = []
         running = True
         appended = False
@@ -123,6 +124,7 @@ class Store:
         try:
             with self._writing.connect() as conn, conn.begin():
                 while job is not None:
+                    taken.append(job)
                     result, error, seq = self._run(conn, job)
                     done.append((job, result, error))
                     appended = appended or seq > 0
@@ -135,8 +137,9 @@ class Store:
                             pass
             self.commits += 1
         except sa.exc.DBAPIError as error:
-            log.error("commit_failed", extra={"requests": len(done), "reason": str(error.orig)})
-            done = [(failed, None, error) for failed, _, _ in done] or [(first, None, error)]
+            taken = taken or [first]
+            log.error("commit_failed", extra={"requests": len(taken), "reason": str(error.orig)})
+            done = [(failed, None, error) for failed in taken]
             appended = False
         if appended:
             _tell(first.loop, self._appended.set)
@@ -153,6 +156,8 @@ class Store:
             seq = tx.journal()
             savepoint.commit()
         except Exception as error:  # it belongs to the request that asked, where it is raised again
+            # Where the database has given up the whole transaction (https://sqlite.org/lang_transaction.html, a disk
+            # that fills up under a big one), this raises, and so fails every request of the commit.
             if savepoint.is_active:
                 savepoint.rollback()
             return None, error, 0

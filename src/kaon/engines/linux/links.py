@@ -87,7 +87,9 @@ class LinkManager:
     def _row(self, netns: str, link: Link, seen: dict[int, Link], far: dict[str, dict[str, Link]]) -> Row | None:
         master = seen.get(link.master)
         if not link.ours:
-            if master is None or not master.ours or master.kind != "bridge" or link.alias.startswith(ln.FAR):
+            # The far end of a veth pair of ours may be in a bridge of the operator's: a patch between two bridges.
+            patch = link.alias.startswith(ln.FAR)
+            if master is None or master.kind != "bridge" or not (master.ours or patch):
                 return None
             return row(Member(master=master.name), netns, link.name)
         words = link.words
