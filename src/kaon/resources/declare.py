@@ -124,6 +124,8 @@ class Call:
     check: str = ""
     own_free: bool = False
     status: int = 200
+    body: types.Schema | None = None
+    """JSON schema of the body, for the OpenAPI document; None for a call without one."""
 
 
 @dataclass(frozen=True, slots=True)
