@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from kaon.api import crud, openapi
+from kaon.api import call, crud, openapi, tags
 from kaon.api.crud import Service
 from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, read_body
 from kaon.api.policy import Policy
 from kaon.caller import Caller
-from kaon.resources.catalog import extensions, resources
+from kaon.resources.catalog import calls, extensions, resources
 from kaon.resources.declare import Action, Extension
 from kaon.resources.errors import ApiError, not_found
 from kaon.store.engine import Store
@@ -142,9 +142,11 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
         route("/v2.0/extensions", "GET", _extensions),
         route("/v2.0/extensions/{alias}", "GET", _one_extension),
     ]
+    found += [route(f"/v2.0/{item.path}", item.method, call.handler(item, store, policy)) for item in calls()]
     for resource in resources():
         service = crud.serve(resource, store, policy)
         collection = f"/v2.0/{resource.url}"
+        found += [route(f"{collection}{path}", method, handler) for path, method, handler in tags.handlers(service)]
         found += [
             route(f"{collection}/{{id}}/{action.name}", action.method, _act(service, action))
             for action in resource.actions

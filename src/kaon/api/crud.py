@@ -68,7 +68,7 @@ def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Wr
     return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
 
 
-def _readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
+def readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
     """The record and its policy target; 404 when the caller may not know of it."""
     record = records.get(conn, service.resource, id)
     target = service.presenter.target(conn, record, caller)
@@ -132,9 +132,9 @@ async def _meet_first_need(service: Service, project_id: str, caller: Caller) ->
         await service.store.write(lambda tx: need.make(tx, project_id), caller)
 
 
-def _writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
+def writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
     """The record and its target, when the caller may know of it and the precondition holds."""
-    record, target = _readable(service, tx.conn, id, tx.caller)
+    record, target = readable(service, tx.conn, id, tx.caller)
     if not service.policy.allows(rule, target, credentials(tx.caller)):
         service.policy.demand(rule, target, credentials(tx.caller))
     if if_match:
@@ -162,7 +162,7 @@ async def update(service: Service, id: str, raw: bytes, caller: Caller, if_match
     values = bodies.for_update(resource, bodies.item(resource, bodies.decode(raw)))
 
     def run(tx: Transaction) -> list[Written]:
-        record, target = _writable(service, tx, id, f"update_{resource.name}", if_match)
+        record, target = writable(service, tx, id, f"update_{resource.name}", if_match)
         service.policy.demand_write("update", resource, values, {**target, **values}, credentials(caller))
         return [service.presenter.written(tx.conn, resource.update(tx, record, values), caller)]
 
@@ -174,7 +174,7 @@ async def delete(service: Service, id: str, caller: Caller, if_match: str = "") 
     """DELETE of one resource."""
 
     def run(tx: Transaction) -> None:
-        record, _ = _writable(service, tx, id, f"delete_{service.resource.name}", if_match)
+        record, _ = writable(service, tx, id, f"delete_{service.resource.name}", if_match)
         service.resource.delete(tx, record)
 
     await service.store.write(run, caller)
@@ -188,7 +188,7 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
     def run(tx: Transaction) -> bytes:
-        record, _ = _writable(service, tx, id, action.name, "")
+        record, _ = writable(service, tx, id, action.name, "")
         answer = action.run(tx, record, body)
         if not action.shows:
             return _encode(answer)

@@ -11,7 +11,7 @@ from oslo_policy import _checks, policy
 
 from kaon.api.checks import compiled
 from kaon.caller import Caller
-from kaon.resources.catalog import resources
+from kaon.resources.catalog import calls, resources
 from kaon.resources.declare import REQUIRED, UNSET, Resource
 from kaon.resources.errors import forbidden
 from kaon.resources.roles import BASE_RULES
@@ -70,6 +70,7 @@ class Policy:
         names = dict(BASE_RULES)
         for resource in resources():
             names.update(resource.policies())
+        names.update({call.rule: call.check for call in calls() if call.rule})
         for name, check in names.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
         self._enforcer.load_rules()

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import kaon.resources
-from kaon.resources.declare import Extension, Resource
+from kaon.resources.declare import Call, Extension, Resource
 
 
 @cache
@@ -24,6 +24,12 @@ def resources() -> tuple[Resource, ...]:
     for resource in found:
         _ = resource.table
     return found
+
+
+@cache
+def calls() -> tuple[Call, ...]:
+    """All requests on what is no collection of records."""
+    return tuple(call for module in _modules() for call in getattr(module, "CALLS", ()))
 
 
 @cache

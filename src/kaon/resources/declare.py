@@ -6,10 +6,10 @@ from these declarations; a new resource is one module in this package that holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -100,6 +100,34 @@ class Action:
     shows: bool = False
 
 
+class Ask(NamedTuple):
+    """What a request on a Call says: values in its path, its query string, and its body."""
+
+    params: Mapping[str, str]
+    pairs: Sequence[tuple[str, str]]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request below /v2.0 on something that is no collection of records: quotas, availability zones.
+
+    `path` may hold ``{parameters}``; `run(tx, ask)` returns what is answered, and writes unless the method is GET. The
+    policy rule `rule`, with default `check`, is judged on the project that the path names, else on the caller's own;
+    with `own_free` a project's questions about itself need no rule. Modules list theirs as `CALLS`.
+    """
+
+    method: str
+    path: str
+    run: Callable[[Transaction, Ask], Any]
+    rule: str = ""
+    check: str = ""
+    own_free: bool = False
+    status: int = 200
+    body: types.Schema | None = None
+    """JSON schema of the body, for the OpenAPI document; None for a call without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class FirstNeed:
     """What a project gets when it first looks, such as its default security group.
@@ -127,6 +155,11 @@ _declared: dict[str, Resource] = {}
 def named(name: str) -> Resource:
     """The resource declared under this singular name; rules of families that know each other both ways use it."""
     return _declared[name]
+
+
+def counted() -> tuple[Resource, ...]:
+    """The resources that quotas limit, by name."""
+    return tuple(sorted((item for item in _declared.values() if item.quota is not None), key=lambda item: item.name))
 
 
 @dataclass(frozen=True)
@@ -256,6 +289,9 @@ class Resource:
             ):
                 if check:
                     rules[f"{verb}_{self.name}:{attribute.name}"] = check
+        if "tags" in self.by_name:
+            rules[f"get_{self.name}:tags"] = self.get_rule
+            rules.update({f"{verb}_{self.name}:tags": self.update_rule for verb in ("create", "update", "delete")})
         rules.update({action.name: action.rule for action in self.actions})
         rules.update(self.extra_rules)
         return rules
@@ -303,12 +339,15 @@ __all__ = [
     "REQUIRED",
     "UNSET",
     "Action",
+    "Ask",
     "Attribute",
+    "Call",
     "Extension",
     "Filter",
     "FirstNeed",
     "Resource",
     "Rule",
+    "counted",
     "named",
     "standard",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import ranges, records, types
+from kaon.resources import availability_zone, ranges, records, types
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
@@ -116,6 +116,7 @@ def _checked_mtu(kind: str, mtu: int | None) -> int:
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a network: its segment, its conntrack zone, its MTU and whom it is shared with."""
+    availability_zone.demand(body["availability_zone_hints"])
     zone = ranges.take_lowest(tx, ZONES)
     if zone is None:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")

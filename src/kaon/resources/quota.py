@@ -34,3 +34,10 @@ def demand(tx: Transaction, resource: Resource, project_id: str, count: int = 1)
     allowed = limit(tx.conn, resource, project_id)
     if 0 <= allowed < usage.used(tx.conn, resource.name, project_id) + count:
         raise conflict("OverQuota", f"Quota exceeded for resources: ['{resource.name}'].")
+
+
+def set_limit(tx: Transaction, resource: str, project_id: str, value: int) -> None:
+    """Set a project's own limit; -1 means none."""
+    key = (LIMITS.c.project_id == project_id) & (LIMITS.c.resource == resource)
+    if tx.execute(sa.update(LIMITS).where(key).values(limit=value)).rowcount == 0:
+        tx.execute(sa.insert(LIMITS), {"project_id": project_id, "resource": resource, "limit": value})

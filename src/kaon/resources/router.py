@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon.resources import extra_route, records, router_gateway, router_interface, types
+from kaon.resources import availability_zone, extra_route, records, router_gateway, router_interface, types
 from kaon.resources.declare import Action, Attribute, Extension, Resource, standard
 from kaon.resources.errors import conflict
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
@@ -14,6 +14,7 @@ from kaon.store.transaction import Transaction
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a router, with its gateway when one is asked for."""
+    availability_zone.demand(body["availability_zone_hints"])
     router: Record = {
         **body,
         "id": types.new_id(),

@@ -11,18 +11,14 @@ from kaon.resources import quota, records, types
 from kaon.resources.declare import Attribute, Extension, FirstNeed, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.roles import ADMIN, READER, either
+from kaon.resources.sharing import is_shared, opened, shared_filter
 from kaon.store.journal import Record
 from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
 
 DEFAULT = "default"
-SHARED = "access_as_shared"
 EGRESS_RULES = ({"direction": "egress", "ethertype": "IPv4"}, {"direction": "egress", "ethertype": "IPv6"})
 """What every new group lets out."""
-
-
-def _shared(record: Record, caller: Caller) -> bool:
-    return any(target in ("*", caller.project_id) for target in record["shared_with"])
 
 
 def default_id(conn: sa.Connection, project_id: str) -> str | None:
@@ -90,11 +86,8 @@ def update(tx: Transaction, group: Record, body: dict[str, Any]) -> Record:
 
 def _demand_unused(tx: Transaction, group: Record) -> None:
     """Raise 409 while a port is in the group."""
-    used = metadata.tables.get("port_security_groups")
-    if (
-        used is not None
-        and tx.execute(sa.select(used.c.port_id).where(used.c.security_group_id == group["id"]).limit(1)).first()
-    ):
+    used = metadata.tables["port_security_groups"]
+    if tx.execute(sa.select(used.c.port_id).where(used.c.security_group_id == group["id"]).limit(1)).first():
         raise conflict("SecurityGroupInUse", f"Security Group {group['id']} in use.")
 
 
@@ -114,21 +107,8 @@ def delete(tx: Transaction, group: Record) -> None:
     records.delete(tx, SECURITY_GROUP, records.get(tx.conn, SECURITY_GROUP, group["id"]))
 
 
-def _opened_to(caller: Caller) -> sa.ColumnElement[bool]:
-    column = named("rbac_policy").table.c
-    return SECURITY_GROUP.table.c.id.in_(
-        sa.select(column.object_id).where(
-            column.object_type == "security_group",
-            column.action == SHARED,
-            column.target_tenant.in_(("*", caller.project_id)),
-        )
-    )
-
-
-def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
-    opened = _opened_to(caller)
-    wanted = {types.BOOLEAN.parse(value) for value in values}
-    return sa.or_(*(opened if value else ~opened for value in sorted(wanted)))
+def _visible(caller: Caller) -> sa.ColumnElement[bool]:
+    return SECURITY_GROUP.table.c.id.in_(opened("security_group", caller))
 
 
 SECURITY_GROUP = Resource(
@@ -138,7 +118,12 @@ SECURITY_GROUP = Resource(
         # Shown, but not a client's to choose until connections without state are filtered as such.
         Attribute("stateful", types.BOOLEAN),
         Attribute(
-            "shared", types.BOOLEAN, derived=_shared, filter=False, sort=False, alias="security-groups-shared-filtering"
+            "shared",
+            types.BOOLEAN,
+            derived=is_shared,
+            filter=False,
+            sort=False,
+            alias="security-groups-shared-filtering",
         ),
         Attribute(
             "security_group_rules",
@@ -156,8 +141,8 @@ SECURITY_GROUP = Resource(
     get_rule=either(ADMIN, READER, "rule:shared_security_group"),
     extra_rules={"shared_security_group": "field:security_groups:shared=True"},
     head=("shared_with",),
-    visible=_opened_to,
-    filters={"shared": _filter_shared},
+    visible=_visible,
+    filters={"shared": shared_filter("security_group")},
     first_need=FirstNeed(lambda conn, project: default_id(conn, project) is None, default_group),
     quota=10,
     constraints=(sa.UniqueConstraint("default_of"),),

@@ -1,0 +1,41 @@
+"""Requests on what is no collection of records, from their declarations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from kaon.api import body as bodies
+from kaon.api.http import Answer, Handler, read_body
+from kaon.api.policy import Policy, credentials
+from kaon.caller import Caller
+from kaon.resources.declare import Ask, Call
+from kaon.store.engine import Store
+from kaon.store.transaction import Transaction
+
+_encode = msgspec.json.Encoder().encode
+
+
+def handler(call: Call, store: Store, policy: Policy) -> Handler:
+    """Serve one declared call."""
+
+    async def handle(request: Request, caller: Caller) -> Answer:
+        raw = await read_body(request) if call.method in ("POST", "PUT") else b""
+        ask = Ask(request.path_params, request.query_params.multi_items(), bodies.decode(raw) if raw else {})
+        _demand_allowed(call, policy, ask, caller)
+        if call.method == "GET":
+            answer = await store.read(lambda conn: call.run(Transaction(conn, caller), ask))
+        else:
+            answer = await store.write(lambda tx: call.run(tx, ask), caller)
+        return Answer(call.status, b"" if answer is None else _encode(answer))
+
+    return handle
+
+
+def _demand_allowed(call: Call, policy: Policy, ask: Ask, caller: Caller) -> None:
+    project = ask.params.get("project_id", caller.project_id)
+    if call.rule and not (call.own_free and project == caller.project_id):
+        target: dict[str, Any] = {"project_id": project, "tenant_id": project}
+        policy.demand(call.rule, target, credentials(caller))

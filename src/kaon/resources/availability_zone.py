@@ -1,0 +1,67 @@
+"""Availability zones: where networks and routers may be asked to live. There is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kaon.resources.declare import Ask, Call, Extension
+from kaon.resources.errors import bad_request, not_found
+from kaon.store.transaction import Transaction
+
+ZONE = "default"
+
+_ZONES = tuple({"name": ZONE, "resource": resource, "state": "available"} for resource in ("network", "router"))
+_NAMES = frozenset({"name", "resource", "state"})
+
+
+def demand(hints: Sequence[str]) -> None:
+    """Raise 404 for a hint at a zone that is not there."""
+    for hint in hints:
+        if hint != ZONE:
+            raise not_found("AvailabilityZoneNotFound", f"AvailabilityZone {hint} could not be found.")
+
+
+def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
+    fields: set[str] = set()
+    wanted: dict[str, set[str]] = {}
+    for name, value in ask.pairs:
+        if name == "fields":
+            fields.update(part for part in value.split(",") if part)
+        elif name in _NAMES:
+            wanted.setdefault(name, set()).add(value)
+        else:
+            raise bad_request(f"{[name]} is invalid attribute for filtering")
+    found = [zone for zone in _ZONES if all(zone[name] in values for name, values in wanted.items())]
+    return {
+        "availability_zones": [
+            {name: value for name, value in zone.items() if not fields or name in fields} for zone in found
+        ]
+    }
+
+
+CALLS = (Call("GET", "availability_zones", _index, "get_availability_zone", "role:reader"),)
+
+EXTENSIONS = (
+    Extension(
+        "availability_zone", "Availability Zone", "The availability zone extension.", "2015-01-01T10:00:00-00:00"
+    ),
+    Extension(
+        "availability_zone_filter",
+        "Availability Zone Filter Extension",
+        "Add filter parameters to AvailabilityZone resource",
+        "2018-06-22T10:00:00-00:00",
+    ),
+    Extension(
+        "network_availability_zone",
+        "Network Availability Zone",
+        "Availability zone support for network.",
+        "2015-01-01T10:00:00-00:00",
+    ),
+    Extension(
+        "router_availability_zone",
+        "Router Availability Zone",
+        "Availability zone support for router.",
+        "2015-01-01T10:00:00-00:00",
+    ),
+)
