@@ -28,7 +28,7 @@ from tests.api.cloud import Cloud
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 TOKENS = (*("admin:ops", "member:red", "reader:red") * 3, "nobody")
-EXAMPLES = 12
+EXAMPLES = 7
 """Generated requests for each operation, of those that keep to the document and as many that do not."""
 
 
@@ -58,7 +58,7 @@ async def test_the_document_is_served_to_everybody_and_whole(cloud: Cloud) -> No
 
 async def test_every_route_is_described_and_nothing_else_is(cloud: Cloud) -> None:
     routes = {
-        (route.path, method.lower())
+        (route.path.replace(":path}", "}"), method.lower())
         for route in cloud.app.routes
         if (isinstance(route, Route) and route.path.rstrip("/") == route.path) or route.path == "/"
         for method in route.methods - {"HEAD"}
@@ -113,9 +113,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def _operations() -> list[tuple[str, str, GenerationMode]]:
-    """Every operation with each way to ask it; one that takes nothing cannot be asked badly."""
+    """Every operation with each way to ask it; one that takes nothing cannot be asked badly.
+
+    Tags are the same code for all resources; those of networks stand for all.
+    """
     found: list[tuple[str, str, GenerationMode]] = []
     for path, item in openapi.document()["paths"].items():
+        if "/{id}/tags" in path and not path.startswith("/v2.0/networks/"):
+            continue
         for method in sorted(item.keys() - {"parameters"}):
             found.append((method.upper(), path, GenerationMode.POSITIVE))
             if item.get("parameters") or item[method]["parameters"] or "requestBody" in item[method]:

@@ -36,7 +36,13 @@ _FIELDS: Schema = {
     "description": "Attributes to show; all when there is none.",
     "schema": {"type": "array", "items": {"type": "string"}},
 }
-_ID: Schema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _path_parameter(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+_ID = _path_parameter("id")
 _IF_MATCH: Schema = {
     "name": "If-Match",
     "in": "header",
@@ -165,8 +171,9 @@ def _operation(
 
 
 def _act(resource: Resource, action: Action) -> Schema:
-    done = _answers(action.status, {"type": "object"}, _ACTING)
-    return _operation(f"{action.name}", resource.collection, done, action.parse.schema)
+    answer = _ref("schemas", f"{resource.name}_answer") if action.shows else {"type": "object"}
+    done = _answers(action.status, answer, _ACTING)
+    return _operation(action.name, resource.collection, done, action.parse.schema)
 
 
 def _paths(resource: Resource) -> dict[str, Schema]:
@@ -225,56 +232,57 @@ def _paths(resource: Resource) -> dict[str, Schema]:
     return {path: item for path, item in found.items() if item.keys() - {"parameters"}}
 
 
-def _tagging(resource: Resource) -> dict[str, Schema]:
-    """Paths of the tags of a resource."""
+def _tags(resource: Resource) -> dict[str, Schema]:
+    """Paths of a resource's tags."""
     if "tags" not in resource.by_name or not resource.methods:
         return {}
-    name, base = resource.name, f"{ROOT}/{resource.url}/{{id}}/tags"
-    tags = _object({"tags": _list({"type": "string", "maxLength": 255})}, ["tags"])
-    tag: Schema = {"name": "tag", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    name, collection = resource.name, resource.collection
+    every = {"tags": resource.by_name["tags"].type.schema}
+    shown, base = _object(every, every), f"{ROOT}/{resource.url}/{{id}}/tags"
 
-    def served(verb: str, status: int, answer: Schema | None, others: Iterable[int], body: Schema | None) -> Schema:
-        return _operation(f"{verb}_of_{name}", resource.collection, _answers(status, answer, others), body)
+    def operation(verb: str, responses: Schema, body: Schema | None = None) -> Schema:
+        return _operation(f"{verb}_{name}", collection, responses, body)
 
     return {
         base: {
             "parameters": [_ID],
-            "get": served("list_tags", 200, tags, _FINDING, None),
-            "put": served("replace_tags", 200, tags, _ACTING, tags),
-            "post": served("create_tags", 201, tags, _ACTING, tags),
-            "delete": served("clear_tags", 204, None, _DELETING, None),
+            "get": operation("list_tags_of", _answers(200, shown, _FINDING)),
+            "put": operation("replace_tags_of", _answers(200, shown, _ACTING), shown),
+            "post": operation("add_tags_to", _answers(201, shown, _ACTING), shown),
+            "delete": operation("remove_tags_of", _answers(204, None, _ACTING)),
         },
         f"{base}/{{tag}}": {
-            "parameters": [_ID, tag],
-            "get": served("show_tag", 204, None, (400, *_FINDING), None),
-            "put": served("add_tag", 201, None, _ACTING, None),
-            "delete": served("remove_tag", 204, None, _DELETING, None),
+            "parameters": [_ID, _path_parameter("tag")],
+            "get": operation("find_tag_of", _answers(204, None, (400, *_FINDING))),
+            "put": operation("add_tag_to", _answers(201, None, _ACTING)),
+            "delete": operation("remove_tag_of", _answers(204, None, _ACTING)),
         },
     }
 
 
-def _called() -> dict[str, Schema]:
-    """Paths of what is no collection of records."""
+# ---------------------------------------------------------------- the rest of the API, and the whole
+
+
+def _calls() -> dict[str, Schema]:
+    """What is no collection of records. Its members are not declared, so any object will do here."""
     found: dict[str, Schema] = {}
     for call in calls():
-        names = re.findall(r"{(\w+)}", call.path)
-        parameters = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in names
-        ]
-        answer: Schema | None = None if call.status == HTTPStatus.NO_CONTENT else {"type": "object"}
-        words = "_".join([call.method.lower(), *re.findall(r"\w+", call.path.replace("-", "_"))])
-        item = found.setdefault(f"{ROOT}/{call.path}", {"parameters": parameters})
-        item[call.method.lower()] = _operation(
-            words,
+        path = found.setdefault(f"{ROOT}/{call.path}", {})
+        names = re.findall(r"\{(\w+)\}", call.path)
+        if names:
+            path["parameters"] = [_path_parameter(name) for name in names]
+        writes = call.method in ("POST", "PUT")
+        answer: Schema | None = None if call.status == 204 else {"type": "object"}
+        others = (403, *_FINDING) if call.method == "GET" else _ACTING
+        # The name of an operation is its path in words: quotas/{project_id}/default.
+        name = f"{call.method.lower()}_{re.sub(r'[^a-z]+', '_', call.path).strip('_')}"
+        path[call.method.lower()] = _operation(
+            name,
             call.path.partition("/")[0],
-            _answers(call.status, answer, _ACTING),
-            call.body,
+            _answers(call.status, answer, others),
+            {"type": "object"} if writes else None,
         )
     return found
-
-
-# ---------------------------------------------------------------- the rest of the API, and the whole
 
 
 def _discovery() -> dict[str, Schema]:
@@ -288,7 +296,6 @@ def _discovery() -> dict[str, Schema]:
     def reading(name: str, key: str, schema: Schema, others: Iterable[int] = _READING) -> Schema:
         return {"get": _operation(name, "discovery", _answers(200, _object({key: schema}, [key]), others))}
 
-    alias: Schema = {"name": "alias", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     versions = reading("list_versions", "versions", _list(version), ())
     versions["get"]["security"] = []
     return {
@@ -296,7 +303,7 @@ def _discovery() -> dict[str, Schema]:
         ROOT: reading("list_resources", "resources", _list(listed)),
         f"{ROOT}/extensions": reading("list_extensions", "extensions", _list(extension)),
         f"{ROOT}/extensions/{{alias}}": {
-            "parameters": [alias],
+            "parameters": [_path_parameter("alias")],
             **reading("show_extension", "extension", extension, _FINDING),
         },
     }
@@ -338,9 +345,9 @@ _ERRORS: dict[str, Schema] = {
 
 def document() -> dict[str, Any]:
     """The document, as JSON-able values."""
-    paths, schemas = {**_discovery(), **_called()}, dict(_ERRORS)
+    paths, schemas = _discovery() | _calls(), dict(_ERRORS)
     for resource in resources():
-        paths |= _paths(resource) | _tagging(resource)
+        paths |= _paths(resource) | _tags(resource)
         schemas |= _schemas(resource)
     return {
         "openapi": "3.1.0",

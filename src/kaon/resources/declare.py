@@ -194,7 +194,7 @@ class Resource:
     path: str = ""
     """Path below /v2.0; the collection with hyphens by default."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
-    constraints: tuple[sa.UniqueConstraint, ...] = ()
+    constraints: tuple[sa.UniqueConstraint | sa.Index, ...] = ()
 
     def __post_init__(self) -> None:
         _declared[self.name] = self

@@ -12,6 +12,39 @@ down_revision = None
 def upgrade() -> None:
     """Bring the schema from nothing to 0001."""
     op.create_table(
+        "address_scopes",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("ip_version", sa.Integer(), nullable=True),
+        sa.Column("shared_with", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_scopes")),
+    )
+    op.create_index(op.f("ix_address_scopes_project_id"), "address_scopes", ["project_id"], unique=False)
+    op.create_table(
+        "agents",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("agent_type", sa.String(length=255), nullable=True),
+        sa.Column("binary", sa.String(length=255), nullable=True),
+        sa.Column("topic", sa.String(length=255), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=True),
+        sa.Column("availability_zone", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("started_at", sa.String(length=32), nullable=True),
+        sa.Column("heartbeat_timestamp", sa.String(length=32), nullable=True),
+        sa.Column("configurations", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("heartbeat", sa.Float(), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
+        sa.UniqueConstraint("host", name=op.f("uq_agents_host")),
+    )
+    op.create_table(
         "attachments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
@@ -28,6 +61,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
     )
     op.create_index(op.f("ix_attachments_host"), "attachments", ["host"], unique=False)
+    op.create_table(
+        "floatingips",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("floating_ip_address", sa.String(length=45), nullable=True),
+        sa.Column("floating_network_id", sa.String(length=36), nullable=True),
+        sa.Column("subnet_id", sa.String(length=36), nullable=True),
+        sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("fixed_ip_address", sa.String(length=45), nullable=True),
+        sa.Column("router_id", sa.String(length=36), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=True),
+        sa.Column("floating_port_id", sa.String(length=36), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_floatingips")),
+    )
+    op.create_index(op.f("ix_floatingips_floating_ip_address"), "floatingips", ["floating_ip_address"], unique=False)
+    op.create_index(op.f("ix_floatingips_floating_network_id"), "floatingips", ["floating_network_id"], unique=False)
+    op.create_index(op.f("ix_floatingips_port_id"), "floatingips", ["port_id"], unique=False)
+    op.create_index(op.f("ix_floatingips_project_id"), "floatingips", ["project_id"], unique=False)
+    op.create_index(op.f("ix_floatingips_router_id"), "floatingips", ["router_id"], unique=False)
     op.create_table(
         "free_ranges",
         sa.Column("pool", sa.String(length=80), nullable=False),
@@ -140,6 +197,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_networks_project_id"), "networks", ["project_id"], unique=False)
     op.create_table(
+        "port_security_groups",
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("security_group_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("port_id", "security_group_id", name=op.f("pk_port_security_groups")),
+    )
+    op.create_index(
+        op.f("ix_port_security_groups_security_group_id"), "port_security_groups", ["security_group_id"], unique=False
+    )
+    op.create_table(
         "ports",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
@@ -161,7 +227,7 @@ def upgrade() -> None:
         sa.Column("binding_vif_type", sa.String(length=64), nullable=True),
         sa.Column("binding_vif_details", sa.JSON(), nullable=True),
         sa.Column("ip_allocation", sa.String(length=16), nullable=True),
-        sa.Column("status_reason", sa.String(length=1024), nullable=True),
+        sa.Column("kaon_status_reason", sa.String(length=1024), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.String(length=32), nullable=True),
         sa.Column("updated_at", sa.String(length=32), nullable=True),
@@ -205,11 +271,100 @@ def upgrade() -> None:
     op.create_index(op.f("ix_rbac_policies_project_id"), "rbac_policies", ["project_id"], unique=False)
     op.create_index(op.f("ix_rbac_policies_target_tenant"), "rbac_policies", ["target_tenant"], unique=False)
     op.create_table(
+        "routers",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=True),
+        sa.Column("external_gateway_info", sa.JSON(), nullable=True),
+        sa.Column("routes", sa.JSON(), nullable=True),
+        sa.Column("availability_zone_hints", sa.JSON(), nullable=True),
+        sa.Column("availability_zones", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_routers")),
+    )
+    op.create_index(op.f("ix_routers_project_id"), "routers", ["project_id"], unique=False)
+    op.create_table(
+        "security_group_rules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("security_group_id", sa.String(length=36), nullable=True),
+        sa.Column("direction", sa.String(length=64), nullable=True),
+        sa.Column("ethertype", sa.String(length=4), nullable=True),
+        sa.Column("protocol", sa.String(length=40), nullable=True),
+        sa.Column("port_range_min", sa.Integer(), nullable=True),
+        sa.Column("port_range_max", sa.Integer(), nullable=True),
+        sa.Column("remote_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("normalized_cidr", sa.String(length=49), nullable=True),
+        sa.Column("belongs_to_default_sg", sa.Boolean(), nullable=True),
+        sa.Column("fingerprint", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group_rules")),
+        sa.UniqueConstraint("fingerprint", name=op.f("uq_security_group_rules_fingerprint")),
+    )
+    op.create_index(op.f("ix_security_group_rules_project_id"), "security_group_rules", ["project_id"], unique=False)
+    op.create_index(
+        op.f("ix_security_group_rules_remote_group_id"), "security_group_rules", ["remote_group_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_security_group_rules_security_group_id"), "security_group_rules", ["security_group_id"], unique=False
+    )
+    op.create_table(
+        "security_groups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("stateful", sa.Boolean(), nullable=True),
+        sa.Column("shared_with", sa.JSON(), nullable=True),
+        sa.Column("default_of", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups")),
+        sa.UniqueConstraint("default_of", name=op.f("uq_security_groups_default_of")),
+    )
+    op.create_index(op.f("ix_security_groups_project_id"), "security_groups", ["project_id"], unique=False)
+    op.create_table(
         "store_facts",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_store_facts")),
     )
+    op.create_table(
+        "subnetpools",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("prefixes", sa.JSON(), nullable=True),
+        sa.Column("ip_version", sa.Integer(), nullable=True),
+        sa.Column("default_prefixlen", sa.BigInteger(), nullable=True),
+        sa.Column("min_prefixlen", sa.BigInteger(), nullable=True),
+        sa.Column("max_prefixlen", sa.BigInteger(), nullable=True),
+        sa.Column("default_quota", sa.BigInteger(), nullable=True),
+        sa.Column("is_default", sa.Boolean(), nullable=True),
+        sa.Column("address_scope_id", sa.String(length=36), nullable=True),
+        sa.Column("shared_with", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnetpools")),
+    )
+    op.create_index(op.f("ix_subnetpools_address_scope_id"), "subnetpools", ["address_scope_id"], unique=False)
+    op.create_index(op.f("ix_subnetpools_project_id"), "subnetpools", ["project_id"], unique=False)
     op.create_table(
         "subnets",
         sa.Column("id", sa.String(length=36), nullable=False),

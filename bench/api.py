@@ -1,0 +1,289 @@
+"""How fast the Network API is, durable commits included: `python -m bench.api`.
+
+Starts `kaon up` on an empty folder and a free port (or takes --url and --token), runs the phases below through the
+public API alone, and prints a table with what is to be reached. The CPU time is that of the server's process, which a
+busy machine disturbs least; --pid names it for a server that runs already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from bench import measure
+from bench.server import Server, started
+
+CONCURRENCY = 8
+BULK = 100
+FILLED = 10
+"""Networks that the ports of the list phases are spread over."""
+
+REACH = {
+    "create port": ("p50_ms", 3.0),
+    "create port, 8 at once": ("per_second", 500.0),
+    "list 1000 ports": ("p50_ms", 15.0),
+    "list 5000 ports": ("p50_ms", 60.0),
+    "get port": ("p50_ms", 1.0),
+    "update port": ("p50_ms", 3.0),
+    "add router interface": ("p50_ms", 8.0),
+    "start to /healthz": ("value", 1.0),
+    "memory, idle": ("value", 120.0),
+    "memory, 1000 ports": ("value", 200.0),
+}
+"""What is to be reached, by phase: the figure that counts, and its bound."""
+
+Job = Callable[[], Awaitable[Any]]
+
+
+class Figure(NamedTuple):
+    """One line of the table. Times are milliseconds of a request; `value` is for what is no request."""
+
+    phase: str
+    requests: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    per_second: float = 0.0
+    cpu_ms: float = 0.0
+    value: float = 0.0
+    unit: str = ""
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the bound holds; None where there is none."""
+        name, bound = REACH.get(self.phase, ("", 0.0))
+        if not name:
+            return None
+        found: float = getattr(self, name)
+        return found >= bound if name == "per_second" else found <= bound
+
+
+class Load:
+    """Requests to one server over a few connections that stay open, and the figures of all phases so far."""
+
+    def __init__(self, http: aiohttp.ClientSession, server: Server, show: Callable[[str], None]) -> None:
+        self._http, self._server, self._show = http, server, show
+        self._base = f"{server.url}/v2.0"
+        self.figures: list[Figure] = []
+
+    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """One request; its decoded answer. A status that is no success ends the measurement."""
+        async with self._http.request(method, f"{self._base}/{path}", json=body, params=query) as reply:
+            raw = await reply.read()
+            if reply.status >= 300:
+                sys.exit(f"{method} /v2.0/{path}: {reply.status} {raw.decode(errors='replace')[:300]}")
+        return json.loads(raw) if raw else None
+
+    async def make(self, path: str, **values: Any) -> str:
+        """Create one resource; its id."""
+        name = path.removesuffix("s").replace("-", "_")
+        return str((await self.ask("POST", path, {name: values}))[name]["id"])
+
+    def creation(self, path: str, **values: Any) -> Job:
+        """A request for `phase` that creates one resource and answers its id."""
+        return lambda: self.make(path, **values)
+
+    def asking(self, method: str, path: str, body: Any = None, **query: str) -> Job:
+        """A request for `phase`."""
+        return lambda: self.ask(method, path, body, **query)
+
+    async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1, each: int = 1) -> list[Any]:
+        """Run the requests, `concurrency` at once, and note the figures; what they answered. `each`: things a job."""
+        self._show(name)
+        found: list[Any] = []
+        times: list[float] = []
+        waiting = iter(jobs)
+        processes = self._server.processes[:1]
+
+        async def work() -> None:
+            for job in waiting:
+                begun = time.perf_counter()
+                answer = await job()
+                times.append((time.perf_counter() - begun) * 1000)
+                found.append(answer)
+
+        cpu, begun = measure.cpu_seconds(processes), time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+        wall, used = time.perf_counter() - begun, measure.cpu_seconds(processes) - cpu
+        self.note(
+            name,
+            requests=len(times),
+            p50_ms=round(measure.quantile(times, 0.5), 2),
+            p99_ms=round(measure.quantile(times, 0.99), 2),
+            per_second=round(len(times) * each / wall, 1),
+            cpu_ms=round(used * 1000 / len(times), 2),
+        )
+        return found
+
+    def note(self, phase: str, **figures: Any) -> None:
+        """Add a line to the table."""
+        self.figures.append(Figure(phase, **figures))
+
+    def memory(self, name: str) -> None:
+        """Note the memory of server and agent as it is now."""
+        if len(self._server.processes) > 1:
+            self.note(name, value=measure.memory(self._server.processes), unit="MB")
+
+
+async def singles(load: Load, count: int) -> tuple[str, list[str]]:
+    """One request after another; the network of the ports, and the ports."""
+    networks = await load.phase("create network", [load.creation("networks", name=f"n{i}") for i in range(count)])
+    subnets = await load.phase(
+        "create subnet",
+        [
+            load.creation("subnets", network_id=network, ip_version=4, cidr=f"10.{i // 256}.{i % 256}.0/24")
+            for i, network in enumerate(networks)
+        ],
+    )
+    network = await load.make("networks", name="ports")
+    await load.make("subnets", network_id=network, ip_version=4, cidr="172.16.0.0/16")
+    ports = await load.phase(
+        "create port", [load.creation("ports", network_id=network, name=f"p{i}") for i in range(count)]
+    )
+    group = await load.make("security-groups", name="bench")
+    rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
+    await load.phase(
+        "create security group rule",
+        [
+            load.creation("security-group-rules", **rule, port_range_min=1000 + i, port_range_max=1000 + i)
+            for i in range(count)
+        ],
+    )
+    await load.phase("get port", [load.asking("GET", f"ports/{id}") for id in ports])
+    rename = {"port": {"name": "renamed"}}
+    await load.phase("update port", [load.asking("PUT", f"ports/{id}", rename) for id in ports])
+    router = await load.make("routers", name="bench")
+    adding = f"routers/{router}/add_router_interface"
+    await load.phase("add router interface", [load.asking("PUT", adding, {"subnet_id": id}) for id in subnets[:50]])
+    return network, ports
+
+
+def bulk(load: Load, network: str, count: int = BULK) -> Job:
+    """A request for `phase` that creates many ports at once."""
+    # Two ports have a device in common, as a server with two interfaces has.
+    ports = [{"network_id": network, "device_id": f"device-{network}-{i // 2}"} for i in range(count)]
+
+    async def run() -> list[str]:
+        made = await load.ask("POST", "ports", {"ports": ports})
+        return [str(port["id"]) for port in made["ports"]]
+
+    return run
+
+
+async def lists(load: Load, sizes: Iterable[int]) -> None:
+    """Lists of ever more ports: all of them, those of a network, those of a device, and a page from the middle."""
+    filled = [await load.make("networks", name=f"filled{i}") for i in range(FILLED)]
+    for i, network in enumerate(filled):
+        await load.make("subnets", network_id=network, ip_version=4, cidr=f"172.{17 + i}.0.0/16")
+    turn = 0
+    for size in sizes:
+        while missing := size - len((await load.ask("GET", "ports", fields="id"))["ports"]):
+            if missing < 0:
+                sys.exit(f"{-missing} ports too many are there for a list of {size}: start on an empty server")
+            await bulk(load, filled[turn % FILLED], min(BULK, missing))()
+            turn += 1
+        ids = sorted(port["id"] for port in (await load.ask("GET", "ports", fields="id"))["ports"])
+        page = {"limit": "100", "marker": ids[size // 2], "sort_key": "id", "sort_dir": "asc"}
+        queries: dict[str, dict[str, str]] = {
+            f"list {size} ports": {},
+            f"list by network, of {size}": {"network_id": filled[0]},
+            f"list by device, of {size}": {"device_id": f"device-{filled[0]}-0"},
+            f"list a page of 100, of {size}": page,
+        }
+        load.memory(f"memory, {size} ports")
+        for name, query in queries.items():
+            await load.phase(name, [load.asking("GET", "ports", **query) for _ in range(15)])
+
+
+async def run(server: Server, count: int, sizes: list[int], show: Callable[[str], None]) -> list[Figure]:
+    """All phases, in the order in which their objects add up."""
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    headers = {"X-Auth-Token": server.token}
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as http:
+        load = Load(http, server, show)
+        if server.ready:
+            load.note("start to /healthz", value=round(server.ready, 2), unit="s")
+        load.memory("memory, idle")
+        if server.project:
+            limits = (await load.ask("GET", f"quotas/{server.project}"))["quota"]
+            await load.ask("PUT", f"quotas/{server.project}", {"quota": dict.fromkeys(limits, -1)})
+        for _ in range(40):  # connections, prepared statements, caches
+            await load.ask("GET", "networks", limit="1")
+        network, ports = await singles(load, count)
+        together = await load.phase(
+            f"create port, {CONCURRENCY} at once",
+            [load.creation("ports", network_id=network) for _ in range(2 * count)],
+            CONCURRENCY,
+        )
+        await load.phase(f"create {BULK} ports in bulk", [bulk(load, network) for _ in range(3)], each=BULK)
+        await lists(load, sizes)
+        await load.phase("delete port", [load.asking("DELETE", f"ports/{id}") for id in ports])
+        await load.phase(
+            f"delete port, {CONCURRENCY} at once",
+            [load.asking("DELETE", f"ports/{id}") for id in together],
+            CONCURRENCY,
+        )
+        return load.figures
+
+
+def table(figures: Iterable[Figure], where: measure.Machine) -> Table:
+    """The figures for people."""
+    found = Table(
+        title=f"Network API on {where.name}: {where.cores} cores, Linux {where.kernel}, Python {where.python}, "
+        f"load {where.load}, spin {where.spin} ms",
+        title_justify="left",
+    )
+    for name in ("", "p50", "p99", "a second", "CPU", "reach"):
+        found.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for figure in figures:
+        name, bound = REACH.get(figure.phase, ("", 0.0))
+        unit = {"p50_ms": "ms", "per_second": "/s"}.get(name, figure.unit)
+        reach = f"{bound:g} {unit} {'✓' if figure.held else '✗'}" if name else ""
+        style = "red" if figure.held is False else ""
+        if figure.unit:
+            found.add_row(figure.phase, f"{figure.value:g} {figure.unit}", "", "", "", reach, style=style)
+        else:
+            cells = (
+                f"{figure.p50_ms:.2f} ms",
+                f"{figure.p99_ms:.2f} ms",
+                f"{figure.per_second:g}",
+                f"{figure.cpu_ms:.2f} ms",
+            )
+            found.add_row(figure.phase, *cells, reach, style=style)
+    return found
+
+
+def main() -> None:
+    """Run the benchmark and print its table, or one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", help="root of a server that runs already, such as http://127.0.0.1:9696")
+    parser.add_argument("--token", default="", help="a token of an administrator for --url")
+    parser.add_argument("--pid", type=int, action="append", default=[], help="process of --url's server, then agent's")
+    parser.add_argument("--engine", default="fake", help="engine of the Kaon that is started (fake)")
+    parser.add_argument("--count", type=int, default=200, help="requests of a sequential phase (200)")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 5000], help="lengths of the lists (1000 5000)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    given = Server(arguments.url, arguments.token, processes=tuple(arguments.pid)) if arguments.url else None
+    with nullcontext(given) if given else started(arguments.engine) as server, console.status("start") as status:
+        where = measure.machine()
+        figures = asyncio.run(run(server, arguments.count, arguments.sizes, status.update))
+    if arguments.json:
+        lines = [{**figure._asdict(), "held": figure.held} for figure in figures]
+        print(json.dumps({"machine": where._asdict(), "figures": lines}))
+    else:
+        Console().print(table(figures, where))
+
+
+if __name__ == "__main__":
+    main()
