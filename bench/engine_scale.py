@@ -39,9 +39,10 @@ def port(number: int) -> list[Row]:
 def rows(ports: int) -> list[Row]:
     """The rows of a host."""
     shared = [
-        row(Set("ifname . ether_addr . ipv4_addr", flags=("interval",)), *SG, "allowed"),
+        row(Set("ifname . ether_addr . ipv4_addr"), *SG, "allowed"),
         row(Set("ifname", "mark"), *SG, "marks"),
-        row(Set("ipv4_addr", flags=("interval",)), *SG, "members"),
+        row(Set("ipv4_addr"), *SG, "members"),
+        row(Set("ipv4_addr", flags=("interval",)), *SG, "prefixes"),
         row(Chain("type filter hook forward priority 0;", (Rule("ip saddr @members accept"),)), *SG, "forward"),
         *(row(Bridge(1450), "", f"kb{n}") for n in range(TENANTS)),
     ]
@@ -80,7 +81,7 @@ def main() -> None:
     fresh.close()
     for what, changed in (
         ("add one set element", [row(Element(), *SG, "allowed", '"kp1" . 02:00:00:00:00:01 . 10.200.0.1')]),
-        ("add one member to an interval set", [row(Element(), *SG, "members", "10.200.0.1")]),
+        ("add one prefix to an interval set", [row(Element(), *SG, "prefixes", "10.200.0.0/16")]),
         ("add one port", port(ports)),
         ("change a chain", [row(Chain("type filter hook forward priority 0;", (Rule("accept"),)), *SG, "forward")]),
     ):

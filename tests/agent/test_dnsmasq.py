@@ -153,6 +153,21 @@ def test_hosts_reload_the_daemon_once_a_pass_and_options_restart_it(
     assert ours(folder) != [pid]
 
 
+def test_a_daemon_that_served_a_port_survives_news_of_others(
+    make: Callable[[], DnsmasqManager], folder: Path, tmp_path: Path
+) -> None:
+    manager = make()
+    manager.apply(put(server(), host("p1", MAC, "10.0.0.5", "fd00::5", options=("option:mtu,1300",))))
+    (pid,) = ours(folder)
+    assert dhcp.udhcpc(CLIENT, "eth0", tmp_path) is not None
+    assert dhcp.dhclient6(CLIENT, "eth0", tmp_path) is not None
+    manager.apply(put(host("p2", OTHER_MAC, "10.0.0.6", name="db")))
+    _ip(f"-n {CLIENT} addr add 10.0.0.9/24 dev eth0")
+    until(lambda: dhcp.resolve(CLIENT, "10.0.0.2", "db.cloud.test") == "10.0.0.6")
+    assert ours(folder) == [pid]
+    assert manager.changes() == ([], set())
+
+
 def test_an_address_that_passes_to_another_port_is_not_refused_for_an_old_lease(
     make: Callable[[], DnsmasqManager], tmp_path: Path
 ) -> None:
@@ -163,6 +178,7 @@ def test_an_address_that_passes_to_another_port_is_not_refused_for_an_old_lease(
     assert dhcp.dhclient6(CLIENT, "eth0", tmp_path) is not None
 
     manager.apply(gone(first))
+    assert (manager.restarts, manager.reloads) == (1, 1)
     manager.apply(put(host("p2", OTHER_MAC, "10.0.0.5", "fd00::5")))
     use_mac(OTHER_MAC)
     (tmp_path / "leases6").unlink(missing_ok=True)

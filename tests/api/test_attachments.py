@@ -68,6 +68,8 @@ async def test_a_port_is_on_one_host_at_a_time(cloud: Cloud, net: dict[str, Any]
         await attach(cloud, port, host="h2")
     with pytest.raises(ApiError, match="not attached on host h2"):
         await detach(cloud, port, host="h2")
+    body = {"port": {"binding:host_id": "h2"}}
+    assert (await cloud("admin:ops", "PUT", f"/ports/{port['id']}", body))[0] == 409
     again = await attach(cloud, port, tap="tap9")
     assert again["binding:host_id"] == "h1"
     with pytest.raises(ApiError, match="could not be found"):

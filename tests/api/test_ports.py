@@ -98,6 +98,7 @@ async def test_wished_addresses(
         ({"fixed_ips": [{}]}, 400, "InvalidInput", "IP allocation requires subnet_id or ip_address"),
         ({"fixed_ips": [{"ip_address": "10.0.0.9"}] * 2}, 400, "HTTPBadRequest", "Duplicate IP address '10.0.0.9'"),
         ({"fixed_ips": [{"ip_address": "ten"}]}, 400, "HTTPBadRequest", "is not a valid IP address"),
+        ({"fixed_ips": None}, 400, "HTTPBadRequest", "is not a list"),
         ({"fixed_ips": "10.0.0.9"}, 400, "HTTPBadRequest", "is not a list"),
         ({"mac_address": "01:00:5e:00:00:01"}, 400, "HTTPBadRequest", "01:00:5e:00:00:01"),
         ({"mac_address": "fa:16"}, 400, "HTTPBadRequest", "is not a valid MAC address"),
@@ -128,7 +129,7 @@ async def test_wished_addresses(
 async def test_a_port_that_cannot_be_is_refused_and_leaves_nothing(
     cloud: Cloud, net: dict[str, Any], values: dict[str, Any], status: int, kind: str, words: str
 ) -> None:
-    for ip in values.get("fixed_ips", []):
+    for ip in values.get("fixed_ips") or []:
         if isinstance(ip, dict) and ip.get("subnet_id") == "SUBNET":
             ip["subnet_id"] = net["subnet"]
     got = await answer(cloud, "admin:red", "POST", "/ports", **{"network_id": net["id"], **values})
@@ -294,6 +295,33 @@ async def test_ports_of_routers_go_only_with_their_router(cloud: Cloud, net: dic
     )
     assert port["port_security_enabled"] is False and port["security_groups"] == []
     assert (await cloud("member:red", "DELETE", f"/ports/{port['id']}"))[0] == 204
+
+
+async def test_a_routers_port_keeps_its_address_and_goes_by_the_router(cloud: Cloud, net: dict[str, Any]) -> None:
+    router = await cloud.made("member:red", "/routers")
+    path, leg = f"/routers/{router['id']}", {"subnet_id": net["subnet"]}
+    _, body = await cloud("member:red", "PUT", f"{path}/add_router_interface", leg)
+    port = f"/ports/{body['port_id']}"
+    got = await answer(cloud, "member:red", "PUT", port, fixed_ips=[{"ip_address": "10.0.0.77"}])
+    assert got[0] == 400 and "are not allowed" in got[2]
+    status, body = await cloud("member:red", "DELETE", port)
+    assert (status, body["NeutronError"]["type"]) == (409, "ServicePortInUse")
+    assert (await cloud("member:red", "PUT", f"{path}/remove_router_interface", leg))[0] == 200
+    assert (await cloud("member:red", "GET", port))[0] == 404
+
+
+async def test_no_router_of_another_project_is_claimed(cloud: Cloud, net: dict[str, Any]) -> None:
+    router = await cloud.made("member:blue", "/routers")
+    got = await answer(
+        cloud,
+        "member:red",
+        "POST",
+        "/ports",
+        network_id=net["id"],
+        device_owner="network:router_interface",
+        device_id=router["id"],
+    )
+    assert got[:2] == (409, "DeviceIDNotOwnedByTenant")
 
 
 async def test_status_is_shown_but_not_journalled_and_its_reason_is_for_admins(

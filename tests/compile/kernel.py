@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -47,6 +48,7 @@ class Kernel:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
             child.wait()
+        shutil.rmtree(self.folder)
 
     def command(self, script: str, netns: str = "") -> list[str]:
         inner = ["ip", "netns", "exec", netns] if netns else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -33,11 +35,26 @@ def make_identity(folder: Path, **options: Any) -> Identity:
     return open_identity(store, folder / "fernet-keys", passwords=passwords, **options)
 
 
+@pytest.fixture(scope="session")
+def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a Keystone with its user admin, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("bootstrapped")
+
+    async def make() -> None:
+        made = make_identity(folder)
+        await bootstrap(made, ADMIN_PASSWORD)
+        made.passwords.close()
+        made.store.close()
+
+    asyncio.run(make())
+    return folder
+
+
 @pytest.fixture
-async def identity(tmp_path: Path) -> AsyncIterator[Identity]:
+async def identity(bootstrapped: Path, tmp_path: Path) -> AsyncIterator[Identity]:
     """A Keystone with its user admin."""
+    shutil.copytree(bootstrapped, tmp_path, dirs_exist_ok=True)
     made = make_identity(tmp_path)
-    await bootstrap(made, ADMIN_PASSWORD)
     yield made
     made.passwords.close()
     made.store.close()

@@ -108,6 +108,7 @@ async def test_the_sdk_makes_a_tenant_and_works_as_it(live: str) -> None:
     await asyncio.to_thread(story)
 
 
+@pytest.mark.slow
 async def test_the_command_line_manages_identity(live: str) -> None:
     environment = {
         "PATH": os.environ["PATH"],

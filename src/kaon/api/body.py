@@ -9,7 +9,7 @@ import msgspec
 
 from kaon.caller import Caller
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Resource
-from kaon.resources.errors import ApiError, bad_request, invalid_input
+from kaon.resources.errors import ApiError, InvalidValue, bad_request, invalid_input
 
 MAX_BODY = 2 * 2**20
 """Bytes; larger bodies are refused before they are read to the end."""
@@ -54,6 +54,8 @@ def item(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
 def _parsed(attribute: Attribute, value: Any) -> Any:
     try:
         return attribute.type.parse(value)
+    except InvalidValue:
+        raise
     except ValueError as error:
         raise invalid_input(attribute.name, str(error)) from None
 

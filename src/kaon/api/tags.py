@@ -121,7 +121,7 @@ def handlers(service: Service) -> Iterator[tuple[str, str, Handler]]:
         await _change(service, "delete", request.path_params["id"], caller, _without(_tag(request)))
         return Answer(204)
 
-    every, one = "/{id}/tags", "/{id}/tags/{tag:path}"
+    every, one = "/{id}/tags", "/{id}/tags/{tag}"
     yield from (
         (every, "GET", index),
         (every, "PUT", replace),

@@ -27,6 +27,9 @@ _IFF_UP = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_own_mounts: list[str] = []
+"""The mount namespace that `enter` made for this process, if it did."""
+
 
 class RootlessError(Exception):
     """This machine does not let an ordinary user have a network; the message says who can change that, and how."""
@@ -43,6 +46,7 @@ def enter() -> None:
         raise RootlessError(_refusal(ctypes.get_errno()))
     if user:
         _become_root(user, group)
+    _own_mounts.append(namespace(os.getpid(), "mnt"))
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _own_run_netns()
     _loopback_up()
@@ -54,16 +58,18 @@ def namespace(process: int, kind: str) -> str:
 
 
 def end_others() -> None:
-    """Ask every other process of this user namespace to end: services that outlive Kaon where its network stays.
+    """Ask every other process in the namespaces that `enter` made to end; does nothing where it made none.
 
-    Here nobody could enter the network again, so that nothing is left that they could serve.
+    Services outlive Kaon where its network stays. Here nobody could enter the network again.
     """
-    own = namespace(os.getpid(), "user")
+    if not _own_mounts:
+        return
+    own = _own_mounts[0]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             # A process may end meanwhile, and other users' processes do not tell.
             with contextlib.suppress(OSError):
-                if namespace(int(entry.name), "user") == own:
+                if namespace(int(entry.name), "mnt") == own:
                     os.kill(int(entry.name), signal.SIGTERM)
 
 

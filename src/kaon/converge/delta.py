@@ -75,10 +75,11 @@ class Delta:
     def replace_actual(self, rows: Iterable[Row], scopes: Iterable[Scope] | None = None) -> None:
         """Learn that exactly these rows exist, in the given scopes or at all."""
         parts = None if scopes is None else set(scopes)
+        tables = frozenset() if parts is None else frozenset(scope.table for scope in parts)
         gone = {
             row_id
             for row_id in self.actual
-            if parts is None or (bool(row_id.key) and Scope(row_id.table, row_id.key[0]) in parts)
+            if parts is None or (row_id.table in tables and Scope(row_id.table, row_id.key[0]) in parts)
         }
         for row in rows:
             self.set_actual(row.id, row)

@@ -32,7 +32,7 @@ def seen(
     table = AGENT.table
     at = _timestamp(tx.now)
     changes: dict[str, Any] = {
-        "heartbeat": tx.now,
+        "heartbeat": int(tx.now * 1000),
         "heartbeat_timestamp": at,
         "configurations": {"engine": engine, **(figures or {})},
         "revision_number": table.c.revision_number + 1,
@@ -67,11 +67,11 @@ def _timestamp(now: float) -> str:
 
 
 def _alive(record: Record, _caller: Caller) -> bool:
-    return bool(time.time() - record["heartbeat"] <= DEAD_AFTER)
+    return bool(record["heartbeat"] >= (time.time() - DEAD_AFTER) * 1000)
 
 
 def _filter_alive(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    alive = AGENT.table.c.heartbeat >= time.time() - DEAD_AFTER
+    alive = AGENT.table.c.heartbeat >= int((time.time() - DEAD_AFTER) * 1000)
     try:
         wanted = {types.BOOLEAN.parse(value) for value in values}
     except ValueError as error:
@@ -108,7 +108,7 @@ AGENT = Resource(
         Attribute("alive", types.BOOLEAN, derived=_alive, filter=False, sort=False),
         Attribute("configurations", types.MAPPING, filter=False, sort=False),
         Attribute("description", types.nullable(types.text(255)), put=True),
-        Attribute("heartbeat", types.Type(float, sa.Float(), {"type": "number"}), internal=True),
+        Attribute("heartbeat", types.integer(0, 2**53), internal=True),
         Attribute("updated_at", types.text(32), internal=True),
         Attribute("revision_number", types.integer(0), internal=True),
     ),

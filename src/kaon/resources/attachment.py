@@ -40,6 +40,11 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
     port = records.get(tx.conn, PORT, place.port_id)
     if bool(place.netns) == bool(place.tap):
         raise bad_request(f"Port {port['id']} needs either a network namespace or a tap device to appear in")
+    if port["device_owner"].startswith("network:"):
+        raise conflict(
+            "UnsupportedPortDeviceOwner",
+            f"Port {port['id']} belongs to the network itself ({port['device_owner']}) and cannot be attached.",
+        )
     if port["binding:host_id"] not in ("", host):
         raise conflict(
             "PortBound",
@@ -50,6 +55,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
     values = {
         "id": port["id"],
         "port_id": port["id"],
+        "network_id": port["network_id"],
         "host": host,
         "netns": place.netns,
         "ifname": place.ifname if place.netns else "",
@@ -110,6 +116,7 @@ ATTACHMENT = Resource(
     collection="attachments",
     attributes=standard(
         Attribute("port_id", types.UUID),
+        Attribute("network_id", types.UUID, index=True),
         Attribute("host", types.text(255), index=True),
         Attribute("netns", types.text(255)),
         Attribute("ifname", types.text(15)),

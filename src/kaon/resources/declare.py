@@ -124,6 +124,8 @@ class Call:
     check: str = ""
     own_free: bool = False
     status: int = 200
+    body: types.Schema | None = None
+    """JSON schema of the body, for the OpenAPI document; None for a call without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class Resource:
     path: str = ""
     """Path below /v2.0; the collection with hyphens by default."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
-    constraints: tuple[sa.UniqueConstraint, ...] = ()
+    constraints: tuple[sa.UniqueConstraint | sa.Index, ...] = ()
 
     def __post_init__(self) -> None:
         _declared[self.name] = self

@@ -44,11 +44,11 @@ def ensure(tx: Transaction, network_id: str) -> None:
 
 def _asked_for(tx: Transaction, network_id: str) -> bool:
     """Whether an instance is attached to the network or a router has an interface in it."""
-    port, attachment = named("port").table, named("attachment").table
-    attached = port.c.id.in_(sa.select(attachment.c.id))
-    found = tx.execute(
-        sa.select(port.c.id)
-        .where(port.c.network_id == network_id, port.c.device_owner.in_(ROUTER_INTERFACES) | attached)
-        .limit(1)
-    ).first()
-    return found is not None
+    port, attachment = named("port").table.c, named("attachment").table.c
+    for statement in (
+        sa.select(attachment.id).where(attachment.network_id == network_id),
+        sa.select(port.id).where(port.network_id == network_id, port.device_owner.in_(ROUTER_INTERFACES)),
+    ):
+        if tx.execute(statement.limit(1)).first() is not None:
+            return True
+    return False

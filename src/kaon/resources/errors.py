@@ -14,6 +14,13 @@ class ApiError(Exception):
         self.detail = detail
 
 
+class InvalidValue(ApiError, ValueError):
+    """400 with a name of its own, raised by a type that refuses a value."""
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(400, type, message)
+
+
 def bad_request(message: str, type: str = "HTTPBadRequest") -> ApiError:
     """400: the request itself is wrong."""
     return ApiError(400, type, message)

@@ -222,7 +222,7 @@ FLOATINGIP = Resource(
         Attribute("status", types.text(16)),
         Attribute(
             "port_details",
-            types.MAPPING,
+            types.nullable(types.MAPPING),
             details=("port", "port_id", _DETAILS),
             filter=False,
             sort=False,

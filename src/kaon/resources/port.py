@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import dhcp_port, ipam, port_security, records, types
-from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, _declared, named, standard
-from kaon.resources.errors import bad_request, conflict
+from kaon.resources import dhcp_port, ipam, port_addresses, port_filters, port_security, records, types
+from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
+from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
 from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS, VNIC_TYPES
 from kaon.resources.roles import (
@@ -27,7 +25,6 @@ from kaon.resources.roles import (
     SERVICE,
     either,
 )
-from kaon.resources.subnet import SUBNET
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -42,14 +39,14 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     network = records.get(tx.conn, NETWORK, body["network_id"])
     owner, id = body["device_owner"], types.new_id()
     _demand_own_router(tx, owner, body["device_id"], body["project_id"])
-    mac = _mac(tx, network, body.get("mac_address"))
+    mac = port_addresses.mac_address(tx, network["id"], body.get("mac_address"))
     wanted = body.get("fixed_ips")
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
         "id": id,
         "mac_address": mac,
-        "fixed_ips": _first_addresses(tx, id, network["id"], owner, mac, wanted),
+        "fixed_ips": port_addresses.first(tx, id, network["id"], owner, mac, wanted),
         "ip_allocation": "none" if wanted == [] else "immediate",
         "status": "DOWN",
         **UNBOUND,
@@ -62,51 +59,6 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     if owner in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, network["id"])
     return port
-
-
-def _subnets(tx: Transaction, network_id: str) -> list[Record]:
-    return records.by(tx.conn, SUBNET, network_id=network_id)
-
-
-def _first_addresses(
-    tx: Transaction, id: str, network_id: str, owner: str, mac: str, wanted: list[ipam.FixedIp] | None
-) -> list[ipam.FixedIp]:
-    subnets = ipam.eligible(_subnets(tx, network_id), network_id, owner)
-    chosen = ipam.by_default(subnets) if wanted is None else ipam.requested(wanted, subnets, network_id, mac, owner)
-    held = {(wish.subnets[0]["id"], wish.address) for wish in chosen}
-    added = [
-        wish
-        for wish in ipam.automatic(subnets, mac, owner)
-        if wanted != [] and (wish.subnets[0]["id"], wish.address) not in held
-    ]
-    return ipam.allocate(tx, id, [*chosen, *added])
-
-
-@cache
-def _holder_of_mac() -> sa.Select[tuple[str]]:
-    table = PORT.table
-    return sa.select(table.c.id).where(
-        table.c.network_id == sa.bindparam("_network"), table.c.mac_address == sa.bindparam("_mac")
-    )
-
-
-def _mac_in_use(tx: Transaction, network_id: str, mac: str) -> bool:
-    return tx.execute(_holder_of_mac(), {"_network": network_id, "_mac": mac}).first() is not None
-
-
-def _mac(tx: Transaction, network: Record, wanted: str | None) -> str:
-    """The wanted address if it is free in the network, or a random one of Kaon's own."""
-    if wanted is not None:
-        if _mac_in_use(tx, network["id"], wanted):
-            raise conflict(
-                "MacAddressInUse",
-                f"Unable to complete operation for network {network['id']}. The mac address {wanted} is in use.",
-            )
-        return wanted
-    while True:
-        mac = "fa:16:3e:" + secrets.token_bytes(3).hex(":")
-        if not _mac_in_use(tx, network["id"], mac):
-            return mac
 
 
 def _demand_own_router(tx: Transaction, owner: str, device_id: str, project_id: str) -> None:
@@ -150,21 +102,35 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
     if "fixed_ips" in body or mac != port["mac_address"]:
-        changes["fixed_ips"] = _changed_addresses(tx, port, body.get("fixed_ips"), mac)
+        changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
     if "extra_dhcp_opts" in body:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+        if changes["binding:host_id"] != port["binding:host_id"] and is_bound(port):
+            raise conflict(
+                "PortBound",
+                f"Port {port['id']} is attached on host {port['binding:host_id']}. Detach it there before it is bound "
+                "elsewhere.",
+            )
     if changes["security_groups"] != port["security_groups"]:
         port_security.leave(tx, port["id"])
         port_security.join(tx, port["id"], changes["security_groups"])
-    return records.update(tx, PORT, port, changes)
+    stored = records.update(tx, PORT, port, changes)
+    if (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES):
+        dhcp_port.ensure(tx, port["network_id"])
+    return stored
+
+
+def is_bound(port: Record) -> bool:
+    """Whether the port appears on a host."""
+    return bool(port["binding:vif_type"] != UNBOUND["binding:vif_type"])
 
 
 def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
-    if port["binding:vif_type"] not in ("unbound", "binding_failed"):
+    if is_bound(port):
         raise conflict(
             "PortBound",
             f"Unable to complete operation on port {port['id']}, port is already bound, port type: "
@@ -176,24 +142,7 @@ def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
             f"Operation mac address update is not supported for device_owner {port['device_owner']} on port "
             f"{port['id']}.",
         )
-    _mac(tx, {"id": port["network_id"]}, mac)
-
-
-def _changed_addresses(
-    tx: Transaction, port: Record, wanted: list[ipam.FixedIp] | None, mac: str
-) -> list[ipam.FixedIp]:
-    """Release and allocate what differs; an address that stays is never given up in between."""
-    network_id, owner = port["network_id"], port["device_owner"]
-    every = _subnets(tx, network_id)
-    by_id = {item["id"]: item for item in every}
-    subnets = ipam.eligible(every, network_id, owner)
-    held = port["fixed_ips"]
-    keep, add = ipam.difference(held, held if wanted is None else wanted, by_id, owner, mac != port["mac_address"])
-    ipam.release(tx, [item for item in held if item not in keep], by_id)
-    wishes = ipam.requested(add, subnets, network_id, mac, owner)
-    handled = [item["subnet_id"] for item in keep] + [wish.subnets[0]["id"] for wish in wishes]
-    wishes += ipam.automatic(subnets, mac, owner, handled)
-    return [*keep, *ipam.allocate(tx, port["id"], wishes)]
+    port_addresses.mac_address(tx, port["network_id"], mac)
 
 
 # ---------------------------------------------------------------- deletion
@@ -214,12 +163,10 @@ def delete(tx: Transaction, port: Record) -> None:
 
 def remove(tx: Transaction, port: Record) -> None:
     """Remove a port of whatever kind, with its addresses and its place on a host; floating IPs let go of it."""
-    attachment = named("attachment")
-    if "floatingip" in _declared:
-        floatingip = named("floatingip")
-        for item in records.select(tx.conn, floatingip, floatingip.table.c.port_id == port["id"]):
-            floatingip.update(tx, item, {"port_id": None})
-    subnets = {item["id"]: item for item in _subnets(tx, port["network_id"])}
+    floatingip, attachment = named("floatingip"), named("attachment")
+    for item in records.by(tx.conn, floatingip, port_id=port["id"]):
+        floatingip.update(tx, item, {"port_id": None})
+    subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
     ipam.release(tx, port["fixed_ips"], subnets)
     port_security.leave(tx, port["id"])
     place = records.find(tx.conn, attachment, port["id"])
@@ -254,63 +201,6 @@ def set_status(tx: Transaction, states: Mapping[str, tuple[str, str]]) -> None:
         )
 
 
-# ---------------------------------------------------------------- queries
-
-
-def _pairs(values: Iterable[str], name: str, keys: tuple[str, ...]) -> dict[str, list[str]]:
-    """``fixed_ips=ip_address=10.0.0.5`` and the like: the values by key."""
-    found: dict[str, list[str]] = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not equals or key not in keys:
-            raise bad_request(f"Invalid input for {name}. Reason: '{value}' is not one of {', '.join(keys)} = value.")
-        found.setdefault(key, []).append(text)
-    return found
-
-
-def _filter_fixed_ips(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    held = ipam.ALLOCATIONS.c
-    wanted = _pairs(values, "fixed_ips", ("ip_address", "subnet_id", "ip_address_substr", "subnet"))
-    conditions = []
-    for key, texts in wanted.items():
-        matched: sa.ColumnElement[bool]
-        if key == "ip_address":
-            matched = held.ip.in_([_canonical_ip(text) for text in texts])
-        elif key == "ip_address_substr":
-            matched = sa.or_(*(held.ip.contains(text, autoescape=True) for text in texts))
-        else:
-            matched = held.subnet_id.in_(texts)
-        conditions.append(PORT.table.c.id.in_(sa.select(held.port_id).where(matched)))
-    return sa.and_(*conditions)
-
-
-def _canonical_ip(text: str) -> str:
-    try:
-        return str(types.IP_ADDRESS.parse(text))
-    except ValueError:
-        return text
-
-
-def _holds_text(column: sa.ColumnElement[Any], texts: Iterable[str]) -> sa.ColumnElement[bool]:
-    stored = sa.cast(column, sa.Text)
-    return sa.or_(*(stored.contains(f'"{text}"', autoescape=True) for text in texts))
-
-
-def _filter_groups(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    joined = port_security.PORT_GROUPS.c
-    return PORT.table.c.id.in_(sa.select(joined.port_id).where(joined.security_group_id.in_(values)))
-
-
-def _filter_pairs(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    wanted = _pairs(values, "allowed_address_pairs", ("ip_address", "mac_address"))
-    column = PORT.table.c.allowed_address_pairs
-    return sa.and_(*(_holds_text(column, texts) for texts in wanted.values()))
-
-
-def _filter_mac(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    return PORT.table.c.mac_address.in_([value.lower().replace("-", ":") for value in values])
-
-
 def _visible(caller: Caller) -> sa.ColumnElement[bool]:
     own = sa.select(NETWORK.table.c.id).where(NETWORK.table.c.project_id == caller.project_id)
     return PORT.table.c.network_id.in_(own)
@@ -326,7 +216,7 @@ PORT = Resource(
     name="port",
     collection="ports",
     attributes=standard(
-        Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
+        Attribute("network_id", types.UUID, default=REQUIRED, post=True),
         Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
         Attribute(
             "mac_address",
@@ -362,7 +252,7 @@ PORT = Resource(
         Attribute("status", types.text(16)),
         Attribute(
             "security_groups",
-            types.list_of(types.UUID, null_is_empty=True),
+            types.nullable(types.list_of(types.UUID)),
             default=UNSET,
             post=True,
             put=True,
@@ -469,13 +359,16 @@ PORT = Resource(
     head=("network_id",),
     visible=_visible,
     filters={
-        "fixed_ips": _filter_fixed_ips,
-        "security_groups": _filter_groups,
-        "allowed_address_pairs": _filter_pairs,
-        "mac_address": _filter_mac,
+        "fixed_ips": port_filters.fixed_ips,
+        "security_groups": port_filters.security_groups,
+        "allowed_address_pairs": port_filters.allowed_address_pairs,
+        "mac_address": port_filters.mac_address,
     },
     quota=500,
-    constraints=(sa.UniqueConstraint("network_id", "mac_address", name="uq_ports_mac"),),
+    constraints=(
+        sa.UniqueConstraint("network_id", "mac_address", name="uq_ports_mac"),
+        sa.Index("ix_ports_network_owner", "network_id", "device_owner"),
+    ),
 )
 
 RESOURCES = (PORT,)
@@ -486,6 +379,11 @@ EXTENSIONS = (
     Extension("port-security", "Port Security", "Provides port security"),
     Extension("port-security-groups-filtering", "Port filtering on security groups", "Filters ports by their groups"),
     Extension("binding", "Port Binding", "Expose port bindings of a virtual port to external application"),
+    Extension(
+        "l3-port-ip-change-not-allowed",
+        "Prevent L3 router ports IP address change extension",
+        "A router's addresses change by its own API only",
+    ),
     Extension("ip_allocation", "IP Allocation", "IP allocation extension."),
     Extension("ip-substring-filtering", "IP address substring filtering", "Filters ports by a part of an address"),
     Extension("filter-validation", "Filter parameters validation", "Refuses unknown filters"),

@@ -75,8 +75,8 @@ def for_update(tx: Transaction, port: Record, body: dict[str, Any]) -> dict[str,
     if groups and not enabled:
         raise _groups_need_security() if "security_groups" in body else _groups_remain()
     if "security_groups" in body:
-        _demand_groups(tx, groups)
-    return {"security_groups": groups}
+        _demand_groups(tx, groups or [])
+    return {"security_groups": groups or []}
 
 
 def _demand_groups(tx: Transaction, ids: Sequence[str]) -> None:

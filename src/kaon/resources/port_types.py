@@ -25,7 +25,7 @@ VNIC_TYPES = (
 MAX_ADDRESS_PAIRS = 10
 
 _FIXED_IP = types.object_of({"subnet_id": types.UUID, "ip_address": types.IP_ADDRESS})
-_fixed_ips = types.list_of(_FIXED_IP, unique=False, null_is_empty=True)
+_fixed_ips = types.list_of(_FIXED_IP, unique=False)
 
 
 def _distinct_addresses(value: Any) -> list[dict[str, str]]:

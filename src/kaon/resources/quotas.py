@@ -109,6 +109,12 @@ def _reset(tx: Transaction, ask: Ask) -> None:
     tx.changed("quota", project, {"id": project, **before}, None)
 
 
+_BODY: types.Schema = {
+    "type": "object",
+    "properties": {"quota": {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}}},
+    "required": ["quota"],
+}
+
 CALLS = (
     Call("GET", "quotas", _index, "get_quotas", ADMIN),
     Call("GET", "quotas/tenant", _who("tenant")),
@@ -116,7 +122,7 @@ CALLS = (
     Call("GET", "quotas/{project_id}/default", _show_default, "get_quota", ADMIN_OR_MANAGER, own_free=True),
     Call("GET", "quotas/{project_id}/details", _show_details, "get_quota", ADMIN_OR_MANAGER, own_free=True),
     Call("GET", "quotas/{project_id}", _show, "get_quota", ADMIN_OR_MANAGER, own_free=True),
-    Call("PUT", "quotas/{project_id}", _set, "update_quota", ADMIN),
+    Call("PUT", "quotas/{project_id}", _set, "update_quota", ADMIN, body=_BODY),
     Call("DELETE", "quotas/{project_id}", _reset, "delete_quota", ADMIN, status=204),
 )
 

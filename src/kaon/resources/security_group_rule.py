@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from kaon.caller import Caller
 from kaon.resources import records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, standard
-from kaon.resources.errors import ApiError, bad_request, conflict
+from kaon.resources.errors import InvalidValue, conflict
 from kaon.resources.roles import ADMIN, GROUP_OWNER_MEMBER, GROUP_OWNER_READER, either
 from kaon.resources.security_group import SECURITY_GROUP
 from kaon.resources.types import Type
@@ -52,10 +52,6 @@ ONLY_IPV6 = frozenset({"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-n
 _ONLY_IPV6_NUMBERS = frozenset({"41", "43", "44", "58", "59", "60"})
 
 
-def _wrong(type: str, message: str) -> ApiError:
-    return bad_request(message, type)
-
-
 def _protocol(value: Any) -> str | None:
     """A protocol as it is stored: lower-case name, decimal number, or None for any."""
     if value is None or value == "any":
@@ -63,7 +59,7 @@ def _protocol(value: Any) -> str | None:
     text = str(value).lower()
     if not isinstance(value, bool) and (text in PROTOCOLS or (text.isdecimal() and int(text) <= 255)):
         return text if text in PROTOCOLS else str(int(text))
-    raise _wrong(
+    raise InvalidValue(
         "SecurityGroupRuleInvalidProtocol",
         f"Security group rule protocol {value} not supported. Only protocol values {[None, 'any', *PROTOCOLS]} and "
         "integer representations [0 to 255] are supported.",
@@ -75,7 +71,7 @@ def _port(value: Any) -> int | None:
         return None
     text = str(value)
     if isinstance(value, bool) or not text.isdecimal() or int(text) > 65535:
-        raise _wrong("SecurityGroupInvalidPortValue", f"Invalid value for port {value}")
+        raise InvalidValue("SecurityGroupInvalidPortValue", f"Invalid value for port {value}")
     return int(text)
 
 
@@ -83,7 +79,7 @@ def _ethertype(value: Any) -> str:
     for known in ("IPv4", "IPv6"):
         if isinstance(value, str) and value.lower() == known.lower():
             return known
-    raise _wrong(
+    raise InvalidValue(
         "SecurityGroupRuleInvalidEtherType",
         f"Security group rule for ethertype '{value}' not supported. Allowed values are ['IPv4', 'IPv6'].",
     )
@@ -98,7 +94,7 @@ def _prefix(value: Any) -> str | None:
             raise ValueError
         return ipaddress.ip_interface(value).with_prefixlen
     except ValueError:
-        raise _wrong("InvalidCIDR", f"Invalid CIDR {value} given as IP prefix.") from None
+        raise InvalidValue("InvalidCIDR", f"Invalid CIDR {value} given as IP prefix.") from None
 
 
 PROTOCOL = Type(_protocol, sa.String(40), {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]})
@@ -129,13 +125,15 @@ def _demand_valid(rule: dict[str, Any]) -> None:
     _demand_valid_ports(rule)
     prefix, protocol, ethertype = rule["remote_ip_prefix"], rule["protocol"], rule["ethertype"]
     if prefix and f"IPv{ipaddress.ip_interface(prefix).version}" != ethertype:
-        raise _wrong("SecurityGroupRuleParameterConflict", f"Conflicting value ethertype {ethertype} for CIDR {prefix}")
+        raise InvalidValue(
+            "SecurityGroupRuleParameterConflict", f"Conflicting value ethertype {ethertype} for CIDR {prefix}"
+        )
     if ethertype == "IPv4" and (protocol in ONLY_IPV6 or protocol in _ONLY_IPV6_NUMBERS):
-        raise _wrong(
+        raise InvalidValue(
             "SecurityGroupEthertypeConflictWithProtocol", f"Invalid ethertype {ethertype} for protocol {protocol}."
         )
     if prefix and rule["remote_group_id"]:
-        raise _wrong(
+        raise InvalidValue(
             "SecurityGroupMultipleRemoteEntites",
             "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
         )
@@ -146,28 +144,30 @@ def _demand_valid_ports(rule: dict[str, Any]) -> None:
     if low is None and high is None:
         return
     if protocol is None:
-        raise _wrong("SecurityGroupProtocolRequiredWithPorts", "Must also specify protocol if port range is given.")
+        raise InvalidValue(
+            "SecurityGroupProtocolRequiredWithPorts", "Must also specify protocol if port range is given."
+        )
     if number(protocol) in WITH_PORTS.values():
         if 0 in (low, high):
-            raise _wrong("SecurityGroupInvalidPortValue", "Invalid value for port 0")
+            raise InvalidValue("SecurityGroupInvalidPortValue", "Invalid value for port 0")
         if low is None or high is None or low > high:
-            raise _wrong(
+            raise InvalidValue(
                 "SecurityGroupInvalidPortRange", "For TCP/UDP protocols, port_range_min must be <= port_range_max"
             )
     elif number(protocol) in (ICMP, ICMPV6):
         for name, field, value in (("port_range_min", "type", low), ("port_range_max", "code", high)):
             if value is not None and value > 255:
-                raise _wrong(
+                raise InvalidValue(
                     "SecurityGroupInvalidIcmpValue",
                     f"Invalid value for ICMP {field} ({name}) {value}. It must be 0 to 255.",
                 )
         if low is None:
-            raise _wrong(
+            raise InvalidValue(
                 "SecurityGroupMissingIcmpType",
                 f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing.",
             )
     else:
-        raise _wrong(
+        raise InvalidValue(
             "SecurityGroupInvalidProtocolForPort",
             f"Ports cannot be specified for protocol {protocol}. Ports are only supported for {', '.join(WITH_PORTS)}.",
         )

@@ -74,3 +74,22 @@ def test_losing_a_group_concerns_the_ports_whose_rules_name_it() -> None:
     assert policy(FROM_FRIENDS).affected(["friend"], [], ["friends"]) == {"server"}
     assert policy(WEB).affected(["friend"], [], ["friends"]) == set()
     assert policy(WEB).affected([], ["servers"], []) == {"server"}
+
+
+def test_a_member_that_leaves_is_no_member_and_one_that_stays_is() -> None:
+    twin = AclPort(7, ("10.0.0.9/32",), ("friends",), local=False)
+    changing = policy(*RULES, twin=twin)
+    ssh = flow("10.0.0.9", "10.0.0.5", port=22)
+    changing.put_port("twin", None)
+    assert changing.admits(ssh), "another port with that address is still in the group"
+    changing.put_port("friend", AclPort(7, ("10.0.0.9/32",), (), local=False))
+    assert not changing.admits(ssh)
+    changing.put_port("friend", FRIEND)
+    assert changing.admits(ssh)
+
+
+def test_a_port_that_is_filtered_no_more_is_not_judged() -> None:
+    changing = policy(WEB)
+    assert not changing.admits(flow("10.0.0.8", "10.0.0.5", port=81))
+    changing.put_port("server", None)
+    assert changing.admits(flow("10.0.0.8", "10.0.0.5", port=81))

@@ -14,7 +14,7 @@ from kaon.engines.base import Failed, Operation
 from kaon.engines.linux.admission import Policy
 from kaon.engines.linux.conntrack import connections, delete
 from kaon.engines.linux.namespaces import Namespaces
-from kaon.rows import AclGroup, AclPort, Row
+from kaon.rows import AclGroup, AclPort, Row, RowId
 
 log = logging.getLogger("kaon.engines.linux")
 
@@ -26,51 +26,48 @@ class AclManager:
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
-        self._groups: dict[str, Row] = {}
-        self._ports: dict[str, Row] = {}
+        self._rows: dict[RowId, Row] = {}
+        self._policy = Policy.of({}, {})
         self.writes = 0
 
     def read(self) -> list[Row]:
         """The policy in force."""
-        return [*self._groups.values(), *self._ports.values()]
+        return list(self._rows.values())
 
     def apply(self, operations: Sequence[Operation]) -> list[Failed]:
         """Take the new policy and judge the connections that it may concern."""
         ports: set[str] = set()
         groups: set[str] = set()
         members: set[str] = set()
-        widened = True
         for operation in operations:
             (name,) = operation.id.key
-            mine = self._groups if operation.id.table == AclGroup.table else self._ports
-            before = mine.pop(name, None)
+            before = self._rows.pop(operation.id, None)
             if operation.new is not None:
-                mine[name] = operation.new
-            if operation.id.table == AclGroup.table:
-                groups.add(name)
-                widened = widened and _widened(before, operation.new)
+                self._rows[operation.id] = operation.new
+            value = None if operation.new is None else operation.new.value
+            if operation.id.table == AclPort.table:
+                assert value is None or isinstance(value, AclPort)
+                self._policy.put_port(name, value)
+                ports.add(name)
+                if before is not None and isinstance(before.value, AclPort):
+                    # Who joins a group only widens what others admit; who leaves it or changes address narrows it.
+                    members.update(before.value.groups)
                 continue
-            ports.add(name)
-            for item in (before, operation.new):
-                if item is not None and isinstance(item.value, AclPort):
-                    members.update(item.value.groups)
-            widened = False
-        if widened:
-            return []
+            if not _widened(before, operation.new):
+                groups.add(name)
+            self._policy.groups.pop(name, None)
+            if isinstance(value, AclGroup):
+                self._policy.groups[name] = value
         try:
-            self._judge(ports, groups, members)
+            self._judge(self._policy.affected(ports, groups, members))
         except OSError as error:
             reason = f"connections cannot be judged again: {error.strerror or error}"
             known = [(operation.id, operation.new or operation.old) for operation in operations]
             return [Failed(row_id, item.origin if item else "", reason) for row_id, item in known]
         return []
 
-    def _judge(self, ports: set[str], groups: set[str], members: set[str]) -> None:
-        policy = Policy.of(
-            {name: item.value for name, item in self._groups.items() if isinstance(item.value, AclGroup)},
-            {name: item.value for name, item in self._ports.items() if isinstance(item.value, AclPort)},
-        )
-        affected = policy.affected(ports, groups, members)
+    def _judge(self, affected: set[str]) -> None:
+        policy = self._policy
         here = self._namespaces.get("")
         for zone in {policy.ports[port_id].zone for port_id in affected}:
             gone = [

@@ -13,6 +13,7 @@ from kaon.engines.base import Failed, Operation
 from kaon.engines.linux import link as ln
 from kaon.engines.linux import netlink as nl
 from kaon.engines.linux.announce import announce
+from kaon.engines.linux.link import Link
 from kaon.engines.linux.links import is_ours
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.rows import Address, Row, RowId, row
@@ -60,15 +61,20 @@ class AddressManager:
             namespace = self._namespaces.get(netns)
         except MissingNamespaceError:
             return []
-        links = {link.number: link for link in ln.dump(namespace).values()}
         rows = []
+        links: dict[int, Link | None] = {}
         for body in namespace.route.dump(GETADDR, _IFADDR.pack(0, 0, 0, 0, 0)):
             family, length, flags, scope, index = _IFADDR.unpack_from(body)
             found = nl.attrs(body, _IFADDR.size)
             flags = nl.number(found.get(_FLAGS, bytes([flags])))
-            link = links.get(index)
             protocol = nl.number(found.get(_PROTOCOL, b""))
-            if link is None or family not in (_INET, _INET6) or not flags & _PERMANENT:
+            if family not in (_INET, _INET6) or not flags & _PERMANENT:
+                continue
+            if index not in links:
+                # Few links have addresses where many have none, so they are asked for one by one.
+                links[index] = ln.find(namespace, index)
+            link = links[index]
+            if link is None:
                 continue
             if protocol not in (PLAIN, EXCLUSIVE):
                 kernel_made = scope == _LINK_LOCAL or link.name == "lo"

@@ -8,6 +8,7 @@ that fits is enough.
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -30,35 +31,50 @@ class Policy:
     groups: dict[str, AclGroup]
     ports: dict[str, AclPort]
     _local: dict[tuple[int, int, bytes], list[str]]
-    _members: dict[str, tuple[set[bytes], list[Prefix]]]
+    _members: dict[str, Counter[bytes]]
+    _wide_members: dict[str, Counter[Prefix]]
     _wide: dict[int, list[tuple[Prefix, str]]]
 
     @classmethod
     def of(cls, groups: Mapping[str, AclGroup], ports: Mapping[str, AclPort]) -> Policy:
         """Index acl rows by group and port id."""
-        policy = cls(dict(groups), dict(ports), {}, {}, {})
+        policy = cls(dict(groups), {}, {}, {}, {}, {})
         for port_id, port in ports.items():
-            for prefix in port.addresses:
-                network = ipaddress.ip_network(prefix, strict=False)
-                packed = network.network_address.packed
-                parsed = _parse(prefix)
-                single = network.prefixlen == network.max_prefixlen
-                for group in port.groups:
-                    singles, wide = policy._members.setdefault(group, (set(), []))
-                    if single:
-                        singles.add(packed)
-                    else:
-                        wide.append(parsed)
-                if port.local and single:
-                    policy._local.setdefault((port.zone, parsed[0], packed), []).append(port_id)
-                elif port.local:
-                    policy._wide.setdefault(port.zone, []).append((parsed, port_id))
+            policy.put_port(port_id, port)
         return policy
+
+    def put_port(self, port_id: str, port: AclPort | None) -> None:
+        """Take a port's row in place of the one before, None: no such port any more. Costs its addresses, not all."""
+        before = self.ports.pop(port_id, None)
+        if before is not None:
+            self._index(port_id, before, -1)
+        if port is not None:
+            self.ports[port_id] = port
+            self._index(port_id, port, 1)
+
+    def _index(self, port_id: str, port: AclPort, step: int) -> None:
+        for text in port.addresses:
+            prefix = _parse(text)
+            family, network, host_bits = prefix
+            packed = network.to_bytes(4 if family == 2 else 16, "big") if host_bits == 0 else b""
+            for group in port.groups:
+                if packed:
+                    self._members.setdefault(group, Counter())[packed] += step
+                else:
+                    self._wide_members.setdefault(group, Counter())[prefix] += step
+            if not port.local:
+                continue
+            if packed:
+                owners = self._local.setdefault((port.zone, family, packed), [])
+                owners.append(port_id) if step > 0 else owners.remove(port_id)
+            else:
+                wide = self._wide.setdefault(port.zone, [])
+                wide.append((prefix, port_id)) if step > 0 else wide.remove((prefix, port_id))
 
     def local_ports(self, family: int, zone: int, address: bytes) -> list[str]:
         """Ids of the filtered ports of this host that use an address in a zone."""
         found = self._local.get((zone, family, address))
-        if found is not None:
+        if found:
             return found
         return [port_id for prefix, port_id in self._wide.get(zone, ()) if _inside(prefix, family, address)]
 
@@ -89,8 +105,10 @@ class Policy:
             return False
         if not rule.remote_group:
             return True
-        singles, wide = self._members.get(rule.remote_group, (frozenset(), ()))
-        return remote in singles or any(_inside(prefix, connection.family, remote) for prefix in wide)
+        if self._members.get(rule.remote_group, _NOBODY)[remote] > 0:
+            return True
+        wide: Mapping[Prefix, int] = self._wide_members.get(rule.remote_group, {})
+        return any(count > 0 and _inside(prefix, connection.family, remote) for prefix, count in wide.items())
 
     def affected(self, port_ids: Iterable[str], group_ids: Iterable[str], member_of: Iterable[str]) -> set[str]:
         """Local ports whose connections a change may concern.
@@ -126,6 +144,7 @@ def rule_fits(rule: AclRule, connection: Connection) -> bool:
     return True
 
 
+_NOBODY: Counter[bytes] = Counter()
 _parsed: dict[str, Prefix] = {}
 
 

@@ -94,19 +94,21 @@ class DnsmasqManager:
     def _read_one(self, netns: str) -> Iterable[Row]:
         instance = self._instances[netns]
         state = instance.state
-        if state.server is not None and self._works(netns, instance):
+        if self._works(netns, instance, state):
+            assert state.server is not None
             yield row(state.server, netns, origin=state.origins.get("", ""))
         if all(_text(instance.folder / name) == text for name, text in dnsmasq_config.hosts_files(state.hosts).items()):
             for port, host in state.hosts.items():
                 yield row(host, netns, port, origin=state.origins.get(port, ""))
 
-    def _works(self, netns: str, instance: _Instance) -> bool:
-        assert instance.state.server is not None
+    def _works(self, netns: str, instance: _Instance, state: State) -> bool:
+        """Whether the daemon runs, where it should, by the configuration that this state makes."""
         return (
-            instance.process is not None
+            state.server is not None
+            and instance.process is not None
             and instance.process.netns() == daemon.identity(netns) is not None
             and _text(instance.folder / dnsmasq_config.CONFIG)
-            == dnsmasq_config.config(instance.folder, instance.state.server)
+            == dnsmasq_config.config(instance.folder, state.server, state.hosts)
         )
 
     # ------------------------------------------------------------ applying
@@ -144,7 +146,7 @@ class DnsmasqManager:
             self._write(instance.folder / name, text)
         if state.server is None:
             self._stop(instance)
-        elif state.server != before.server or not self._works(netns, instance) or _moved(before, state):
+        elif not self._works(netns, instance, state) or _moved(before, state):
             self._restart(netns, instance, state)
         elif instance.process is not None:
             self.reloads += 1
@@ -158,7 +160,8 @@ class DnsmasqManager:
         self._stop(instance)
         if daemon.identity(netns) is None:
             raise daemon.DaemonError(f"there is no network namespace {netns}")
-        self._write(instance.folder / dnsmasq_config.CONFIG, dnsmasq_config.config(instance.folder, state.server))
+        text = dnsmasq_config.config(instance.folder, state.server, state.hosts)
+        self._write(instance.folder / dnsmasq_config.CONFIG, text)
         self.restarts += 1
         log_file = instance.folder / "log"
         log_file.unlink(missing_ok=True)
@@ -252,7 +255,7 @@ def _refusal(operation: Operation) -> str:
         if isinstance(value, DhcpHost):
             dnsmasq_config.check(operation.id.key[1], value)
         elif isinstance(value, DhcpServer):
-            dnsmasq_config.config(Path("/"), value)
+            dnsmasq_config.config(Path("/"), value, {})
     except ValueError as error:
         return f"not told to the DHCP server: {error}"
     return ""

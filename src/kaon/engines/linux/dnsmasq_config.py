@@ -23,8 +23,12 @@ _TAG = re.compile(r"[A-Za-z0-9-]+")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def config(folder: Path, server: DhcpServer) -> str:
-    """The configuration file of a daemon whose files lie in `folder`; raises ValueError for a line that is none."""
+def config(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> str:
+    """The configuration file of a daemon whose files lie in `folder`; raises ValueError for a line that is none.
+
+    Ports with options of their own get their tag here, by --dhcp-mac: a tag in the hosts file would do, but dnsmasq
+    2.90 then frees what it does not own when it reads that file again after it has served the port, and crashes.
+    """
     for line in server.options:
         _one_line(line)
     return "\n".join(
@@ -44,6 +48,7 @@ def config(folder: Path, server: DhcpServer) -> str:
             f"dhcp-optsfile={folder / OPTIONS}",
             f"addn-hosts={folder / NAMES}",
             *dict.fromkeys(line for line in server.options if line not in _ALWAYS),
+            *(f"dhcp-mac=set:port-{port},{hosts[port].mac}" for port in sorted(hosts) if hosts[port].options),
             "",
         )
     )
@@ -77,18 +82,18 @@ def hosts_files(hosts: Mapping[str, DhcpHost]) -> dict[str, str]:
     lines: dict[str, list[str]] = {HOSTS: [], OPTIONS: [], NAMES: []}
     for port in sorted(hosts):
         host = hosts[port]
-        lines[HOSTS] += _host_lines(port, host)
+        lines[HOSTS] += _host_lines(host)
         lines[OPTIONS] += (f"tag:port-{port},{option}" for option in host.options)
         if host.names:
             lines[NAMES] += (f"{address} {' '.join(host.names)}" for address in host.addresses)
     return {name: "".join(f"{line}\n" for line in part) for name, part in lines.items()}
 
 
-def _host_lines(port: str, host: DhcpHost) -> Iterable[str]:
+def _host_lines(host: DhcpHost) -> Iterable[str]:
     """One line an IPv4 address, since a line holds one; dnsmasq takes the one that fits the subnet asked from."""
     v4 = [address for address in host.addresses if ":" not in address]
     v6 = [f"[{address}]" for address in host.addresses if ":" in address]
     name = [host.names[0].split(".")[0]] if host.names else []
     for index, address in enumerate(v4 or [""]):
         known = ([address] if address else []) + (v6 if index == 0 else [])
-        yield ",".join((host.mac, f"set:port-{port}", *known, *name))
+        yield ",".join((host.mac, *known, *name))

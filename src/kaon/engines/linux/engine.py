@@ -15,12 +15,12 @@ from kaon.engines.linux.acl import AclManager
 from kaon.engines.linux.addresses import AddressManager
 from kaon.engines.linux.conntrack import delete_of_address
 from kaon.engines.linux.links import LinkManager
-from kaon.engines.linux.namespaces import Namespaces, NetnsManager
+from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
 from kaon.engines.linux.routes import RouteManager
 from kaon.engines.linux.sysctl import SysctlManager
-from kaon.engines.linux.watch import NamespaceWatch, NameWatch, scopes_of_name
-from kaon.rows import Address, Netns, Route, Row, RowId, Sysctl, Tap, Veth
+from kaon.engines.linux.watch import NamespaceWatch, NameWatch
+from kaon.rows import Netns, Row, RowId, Sysctl, Tap, Veth
 
 Apply = Callable[[Sequence[Operation]], list[Failed]]
 
@@ -160,7 +160,10 @@ class LinuxEngine:
         facts: list[Fact] = []
         scopes, self._nft.stale = self._nft.stale, set()
         for name in self._names.names():
-            scopes |= scopes_of_name(name)
+            self._namespaces.check(name)
+            if name.startswith(OURS):
+                # Whatever was in a namespace went with it.
+                scopes |= {Scope(table, name) for table in (*self._netns.tables, *self._in_kernel_namespaces)}
         for namespace in self._namespaces.opened():
             watch = namespace.kept.get("watch")
             if not isinstance(watch, NamespaceWatch):
@@ -170,14 +173,12 @@ class LinuxEngine:
             if lost:
                 scopes |= {Scope(table, watch.netns) for table in self._links.tables}
             elif messages:
-                known, more = self._links.news(watch.netns, messages)
+                known, more, made = self._links.news(watch.netns, messages)
                 facts += known
                 scopes |= more
-                if known:
-                    # Addresses and routes go with their link, and come back only if someone looks.
-                    scopes |= (
-                        {Scope(Address.table, watch.netns), Scope(Route.table, watch.netns)} if _gone(known) else set()
-                    )
+                if any(self._sysctls.concerns(watch.netns, name) for name in made):
+                    # A link that is made anew has none of the settings of the one before it.
+                    scopes.add(Scope(Sysctl.table, watch.netns))
         return facts, scopes
 
     def fileno(self) -> int:
@@ -208,7 +209,3 @@ def _of_link(operation: Operation) -> bool:
         return False
     parts = operation.id.key[1].split("/")
     return len(parts) > 3 and parts[2] in ("conf", "neigh") and parts[3] not in ("all", "default")
-
-
-def _gone(facts: Sequence[Fact]) -> bool:
-    return any(fact.row is None for fact in facts)

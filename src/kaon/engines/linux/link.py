@@ -100,10 +100,11 @@ def dump(namespace: Namespace) -> dict[str, Link]:
     return {link.name: link for link in map(parse, namespace.route.dump(GETLINK, body))}
 
 
-def find(namespace: Namespace, name: str) -> Link | None:
-    """The link of that name, if there is one. One message each way, whatever else there is."""
+def find(namespace: Namespace, which: str | int) -> Link | None:
+    """The link of that name or number, if there is one. One message each way, whatever else there is."""
+    number, name = (which, b"") if isinstance(which, int) else (0, nl.attr(_IFNAME, which))
     try:
-        body = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_EXT_MASK, _SKIP_STATISTICS)
+        body = _IFINFO.pack(0, 0, number, 0, 0) + name + nl.attr(_EXT_MASK, _SKIP_STATISTICS)
         for answer in namespace.route.query(GETLINK, body):
             return parse(answer)
     except nl.NetlinkError as error:

@@ -16,7 +16,7 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, Row, RowId, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, Route, Row, RowId, Tap, Value, Veth, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
@@ -56,13 +56,14 @@ class LinkManager:
         far: dict[str, dict[str, Link]] = {netns: links}
         return [found for link in links.values() if (found := self._row(netns, link, seen, far)) is not None]
 
-    def news(self, netns: str, messages: Sequence[Message]) -> tuple[list[Fact], set[Scope]]:
-        """What notices about links of a namespace mean for rows."""
+    def news(self, netns: str, messages: Sequence[Message]) -> tuple[list[Fact], set[Scope], set[str]]:
+        """What notices about links of a namespace mean for rows, and the names of links that are new."""
         seen = self._seen.get(netns)
         if seen is None:
-            return [], {Scope(table, netns) for table in self.tables}
-        facts: list[Fact] = []
+            return [], {Scope(table, netns) for table in self.tables}, set()
+        facts: dict[RowId, Fact] = {}
         scopes: set[Scope] = set()
+        made: set[str] = set()
         for message in messages:
             if message.kind not in (ln.NEWLINK, ln.DELLINK) or message.body[0] != 0:
                 # Family AF_BRIDGE tells of bridge ports, which the link's own message tells as well.
@@ -78,11 +79,16 @@ class LinkManager:
                 if one.alias.startswith(ln.FAR):
                     near = one.alias.removeprefix(ln.FAR).partition("/")[0]
                     scopes.add(Scope(Veth.table, near))
+            if message.kind == ln.NEWLINK and (before is None or before.name != link.name):
+                made.add(link.name)
+            if before is not None and before.up and (message.kind == ln.DELLINK or not link.up):
+                # The kernel drops IPv4 routes of a link that goes down and says nothing of it.
+                scopes.add(Scope(Route.table, netns))
             if before is not None and (gone := self._row(netns, before, seen, {})) is not None:
-                facts.append(Fact(gone.id, None))
+                facts[gone.id] = Fact(gone.id, None)
             if message.kind == ln.NEWLINK and (now := self._row(netns, link, seen, {})) is not None:
-                facts.append(Fact(now.id, now))
-        return facts, scopes
+                facts[now.id] = Fact(now.id, now)
+        return list(facts.values()), scopes, made
 
     def _row(self, netns: str, link: Link, seen: dict[int, Link], far: dict[str, dict[str, Link]]) -> Row | None:
         master = seen.get(link.master)

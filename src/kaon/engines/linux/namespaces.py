@@ -126,6 +126,12 @@ class Namespaces:
             raise _missing(name) from None
         return self._open.setdefault(name, made)
 
+    def check(self, name: str) -> None:
+        """Forget a namespace whose name is gone or means another one now, so that nothing of ours keeps it alive."""
+        if name in self._open:
+            with contextlib.suppress(OSError):
+                self.get(name)
+
     def opened(self) -> list[Namespace]:
         """Those open now."""
         return list(self._open.values())

@@ -7,6 +7,7 @@ Formats: linux/netlink.h, linux/rtnetlink.h.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -32,6 +33,7 @@ _OVERRUN = 4
 _SOL_NETLINK = 270
 _CAP_ACK = 10
 _EXT_ACK = 11
+_STRICT = 12
 _SO_RCVBUFFORCE = 33
 _SO_ATTACH_FILTER = 26
 _HEADER = struct.Struct("=IHHII")
@@ -112,6 +114,9 @@ class NetlinkSocket:
         else:
             # The kernel answers at once; a thread that waits for ever on a lost answer would be worse than an error.
             self._socket.settimeout(10)
+            # So that a dump of routes is one of the table asked for; kernels before 4.20 give all of them.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(_SOL_NETLINK, _STRICT, 1)
         self._socket.bind((0, 0))
         self.port: int = self._socket.getsockname()[0]
         self._sequence = 0

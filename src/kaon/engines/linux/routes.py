@@ -62,7 +62,9 @@ class RouteManager:
         names: dict[int, str] = {}
         rows = []
         for family in (_INET, _INET6):
-            for body in namespace.route.dump(GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
+            for body in namespace.route.dump(
+                GETROUTE, _RTMSG.pack(family, 0, 0, 0, _MAIN, 0, 0, 0, 0) + nl.attr(_TABLE, _MAIN)
+            ):
                 of, length, _, _, table, protocol, _, kind, flags = _RTMSG.unpack_from(body)
                 found = nl.attrs(body, _RTMSG.size)
                 table = nl.number(found.get(_TABLE, bytes([table])))

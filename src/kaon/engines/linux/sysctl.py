@@ -30,6 +30,10 @@ class SysctlManager:
         form = " ".join(value.value.split())
         return item if form == value.value else Row(item.id, Sysctl(value=form), item.origin)
 
+    def concerns(self, netns: str, link: str) -> bool:
+        """Whether one of our settings is a link's own."""
+        return any(row_id.key[0] == netns and f"/{link}/" in row_id.key[1] for row_id in self._ours)
+
     def read(self) -> list[Row]:
         """The settings that we were ever asked for, as they are now."""
         return [found for netns in {row_id.key[0] for row_id in self._ours} for found in self.read_in(netns)]

@@ -12,13 +12,14 @@ import select
 import struct
 
 from kaon.engines.base import Scope
-from kaon.engines.linux.namespaces import NETNS_FOLDER, OURS, Namespace
+from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
-from kaon.rows import Address, Chain, Element, Netns, Route, Set
+from kaon.rows import Address, Chain, Element, Route, Set
 
 _LINK, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 5, 7, 9, 11
 _NFTABLES = 7
 _ROUTES = (24, 25)
+_MAIN_TABLE = 254
 _CREATE, _DELETE, _MOVED = 0x100, 0x200, 0xC0
 _libc = ctypes.CDLL(None, use_errno=True)
 NFT_TABLES = (Chain.table, Set.table, Element.table)
@@ -44,7 +45,10 @@ class NamespaceWatch:
         scopes: set[Scope] = set()
         messages, overflow = self.layer3.news()
         for message in messages:
-            scopes.add(Scope(Route.table if message.kind in _ROUTES else Address.table, self.netns))
+            if message.kind not in _ROUTES:
+                scopes.add(Scope(Address.table, self.netns))
+            elif message.body[4] == _MAIN_TABLE:
+                scopes.add(Scope(Route.table, self.netns))
         if overflow:
             scopes |= {Scope(Route.table, self.netns), Scope(Address.table, self.netns)}
         messages, overflow = self.nft.news()
@@ -94,8 +98,3 @@ class NameWatch:
         """Close the descriptor."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-
-
-def scopes_of_name(name: str) -> set[Scope]:
-    """What to read again when a namespace's name came or went."""
-    return {Scope(Netns.table, name)} if name.startswith(OURS) else set()
