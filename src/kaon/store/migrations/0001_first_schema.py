@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("heartbeat_timestamp", sa.String(length=32), nullable=True),
         sa.Column("configurations", sa.JSON(), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
-        sa.Column("heartbeat", sa.Float(), nullable=True),
+        sa.Column("heartbeat", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.String(length=32), nullable=True),
         sa.Column("revision_number", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
@@ -48,6 +48,7 @@ def upgrade() -> None:
         "attachments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("network_id", sa.String(length=36), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("netns", sa.String(length=255), nullable=True),
         sa.Column("ifname", sa.String(length=15), nullable=True),
@@ -61,6 +62,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
     )
     op.create_index(op.f("ix_attachments_host"), "attachments", ["host"], unique=False)
+    op.create_index(op.f("ix_attachments_network_id"), "attachments", ["network_id"], unique=False)
     op.create_table(
         "floatingips",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -238,7 +240,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ports_binding_host_id"), "ports", ["binding_host_id"], unique=False)
     op.create_index(op.f("ix_ports_device_id"), "ports", ["device_id"], unique=False)
-    op.create_index(op.f("ix_ports_network_id"), "ports", ["network_id"], unique=False)
+    op.create_index("ix_ports_network_owner", "ports", ["network_id", "device_owner"], unique=False)
     op.create_index(op.f("ix_ports_project_id"), "ports", ["project_id"], unique=False)
     op.create_table(
         "quota_usages",
