@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from kaon.resources import port as ports
 from tests.api.cloud import Cloud
@@ -63,6 +64,28 @@ async def test_bulk_creation_makes_all_or_none_and_takes_no_address_when_it_fail
     assert (await cloud("member:red", "POST", "/ports", {"ports": bad}))[0] == 409
     port = await cloud.made("member:red", "/ports", network_id=net["id"])
     assert addresses(port) == ["10.0.0.5"]
+
+
+async def test_a_port_costs_as_many_statements_on_a_full_network_as_on_an_empty_one(
+    cloud: Cloud, net: dict[str, Any]
+) -> None:
+    statements: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    async def counted() -> int:
+        sa.event.listen(cloud.store.engine, "before_cursor_execute", note)
+        await cloud.made("member:red", "/ports", network_id=net["id"])
+        sa.event.remove(cloud.store.engine, "before_cursor_execute", note)
+        count = len(statements)
+        statements.clear()
+        return count
+
+    await cloud.made("member:red", "/ports", network_id=net["id"])  # makes the project's default group
+    empty = await counted()
+    await cloud("member:red", "POST", "/ports", {"ports": [{"network_id": net["id"]}] * 150})
+    assert await counted() == empty <= 20
 
 
 @pytest.mark.parametrize(
