@@ -306,6 +306,12 @@ async def test_changed_addresses_keep_what_stays_and_free_what_goes(cloud: Cloud
     assert addresses(body["port"]) == ["10.0.0.2", "10.0.0.3"] and body["port"]["revision_number"] == 1
     _, body = await cloud("member:red", "PUT", path, {"port": {"fixed_ips": [{"subnet_id": net["subnet"]}]}})
     assert addresses(body["port"]) == ["10.0.0.2"]
+    got = await answer(cloud, "member:red", "PUT", path, fixed_ips=[{}])
+    assert got == (
+        400,
+        "InvalidInput",
+        "Invalid input for operation: IP allocation requires subnet_id or ip_address.",
+    )
     _, body = await cloud("member:red", "PUT", path, {"port": {"fixed_ips": []}})
     assert addresses(body["port"]) == []
     assert addresses(await cloud.made("member:red", "/ports", network_id=net["id"])) == ["10.0.0.2"]
