@@ -80,13 +80,14 @@ def get_addresses(netns: str, timeout: float = 15) -> str:
     if client.returncode != 0:
         raise TimeoutError(f"no DHCP answer in {netns}: {client.stdout}{client.stderr}")
     deadline = time.monotonic() + timeout
-    while True:
-        shown = command(netns, "ip", "-br", "addr", "show", "dev", "eth0").stdout
-        if any(not word.startswith("fe80") and ":" in word and "/" in word for word in shown.split()):
-            return shown.strip()
+    # An address is no neighbour's to reach before duplicate address detection is over (RFC 4862, 5.4).
+    usable = ("ip", "-6", "-br", "addr", "show", "dev", "eth0", "scope", "global", "-tentative")
+    while not command(netns, *usable).stdout.strip():
         if time.monotonic() > deadline:
+            shown = command(netns, "ip", "addr", "show", "dev", "eth0").stdout
             raise TimeoutError(f"no SLAAC address in {netns} within {timeout:.0f} s: {shown}")
         threading.Event().wait(0.05)
+    return command(netns, "ip", "-br", "addr", "show", "dev", "eth0").stdout.strip()
 
 
 class Ping(NamedTuple):
