@@ -35,6 +35,7 @@ from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
+from kaon.server import census
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
@@ -144,7 +145,11 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(hosts.follow(channel.changed)), tasks.create_task(hosts.store_states())]
+        background = [
+            tasks.create_task(hosts.follow(channel.changed)),
+            tasks.create_task(hosts.store_states()),
+            tasks.create_task(census.record(store, channel.agents)),
+        ]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
