@@ -42,7 +42,15 @@ REACH = {
 }
 """What is to be reached, by phase: the figure that counts, and its bound."""
 
-Job = Callable[[], Awaitable[Any]]
+
+class Answer(NamedTuple):
+    """An answer as it came, and the milliseconds until its last byte; decoding it is the client's own affair."""
+
+    raw: bytes
+    ms: float
+
+
+Job = Callable[[], Awaitable[Answer]]
 
 
 class Figure(NamedTuple):
@@ -67,6 +75,15 @@ class Figure(NamedTuple):
         return found >= bound if name == "per_second" else found <= bound
 
 
+def _decoded(answer: Answer) -> Any:
+    return json.loads(answer.raw) if answer.raw else None
+
+
+def _id(body: dict[str, dict[str, Any]]) -> str:
+    """The id of the one resource in an answer."""
+    return str(next(iter(body.values()))["id"])
+
+
 class Load:
     """Requests to one server over a few connections that stay open, and the figures of all phases so far."""
 
@@ -75,45 +92,49 @@ class Load:
         self._base = f"{server.url}/v2.0"
         self.figures: list[Figure] = []
 
-    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
-        """One request; its decoded answer. A status that is no success ends the measurement."""
+    async def send(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
+        """One request. A status that is no success ends the measurement."""
+        begun = time.perf_counter()
         async with self._http.request(method, f"{self._base}/{path}", json=body, params=query) as reply:
             raw = await reply.read()
             if reply.status >= 300:
                 sys.exit(f"{method} /v2.0/{path}: {reply.status} {raw.decode(errors='replace')[:300]}")
-        return json.loads(raw) if raw else None
+        return Answer(raw, (time.perf_counter() - begun) * 1000)
+
+    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """One request that is not measured; its decoded answer."""
+        return _decoded(await self.send(method, path, body, **query))
 
     async def make(self, path: str, **values: Any) -> str:
-        """Create one resource; its id."""
-        name = path.removesuffix("s").replace("-", "_")
-        return str((await self.ask("POST", path, {name: values}))[name]["id"])
-
-    def creation(self, path: str, **values: Any) -> Job:
-        """A request for `phase` that creates one resource and answers its id."""
-        return lambda: self.make(path, **values)
+        """Create one resource without measuring; its id."""
+        return _id(_decoded(await self.creation(path, **values)()))
 
     def asking(self, method: str, path: str, body: Any = None, **query: str) -> Job:
         """A request for `phase`."""
-        return lambda: self.ask(method, path, body, **query)
+        return lambda: self.send(method, path, body, **query)
+
+    def creation(self, path: str, **values: Any) -> Job:
+        """A request for `phase` that creates one resource."""
+        return self.asking("POST", path, {path.removesuffix("s").replace("-", "_"): values})
+
+    async def create(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[str]:
+        """A phase of creations; the ids of what they made."""
+        return [_id(body) for body in await self.phase(name, jobs, concurrency)]
 
     async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1, each: int = 1) -> list[Any]:
         """Run the requests, `concurrency` at once, and note the figures; what they answered. `each`: things a job."""
         self._show(name)
-        found: list[Any] = []
-        times: list[float] = []
+        answers: list[Answer] = []
         waiting = iter(jobs)
         processes = self._server.processes[:1]
 
         async def work() -> None:
-            for job in waiting:
-                begun = time.perf_counter()
-                answer = await job()
-                times.append((time.perf_counter() - begun) * 1000)
-                found.append(answer)
+            answers.extend([await job() for job in waiting])
 
         cpu, begun = measure.cpu_seconds(processes), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(concurrency)))
         wall, used = time.perf_counter() - begun, measure.cpu_seconds(processes) - cpu
+        times = [answer.ms for answer in answers]
         self.note(
             name,
             requests=len(times),
@@ -122,7 +143,7 @@ class Load:
             per_second=round(len(times) * each / wall, 1),
             cpu_ms=round(used * 1000 / len(times), 2),
         )
-        return found
+        return [_decoded(answer) for answer in answers]
 
     def note(self, phase: str, **figures: Any) -> None:
         """Add a line to the table."""
@@ -136,8 +157,8 @@ class Load:
 
 async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     """One request after another; the network of the ports, and the ports."""
-    networks = await load.phase("create network", [load.creation("networks", name=f"n{i}") for i in range(count)])
-    subnets = await load.phase(
+    networks = await load.create("create network", [load.creation("networks", name=f"n{i}") for i in range(count)])
+    subnets = await load.create(
         "create subnet",
         [
             load.creation("subnets", network_id=network, ip_version=4, cidr=f"10.{i // 256}.{i % 256}.0/24")
@@ -146,7 +167,7 @@ async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     )
     network = await load.make("networks", name="ports")
     await load.make("subnets", network_id=network, ip_version=4, cidr="172.16.0.0/16")
-    ports = await load.phase(
+    ports = await load.create(
         "create port", [load.creation("ports", network_id=network, name=f"p{i}") for i in range(count)]
     )
     group = await load.make("security-groups", name="bench")
@@ -171,12 +192,7 @@ def bulk(load: Load, network: str, count: int = BULK) -> Job:
     """A request for `phase` that creates many ports at once."""
     # Two ports have a device in common, as a server with two interfaces has.
     ports = [{"network_id": network, "device_id": f"device-{network}-{i // 2}"} for i in range(count)]
-
-    async def run() -> list[str]:
-        made = await load.ask("POST", "ports", {"ports": ports})
-        return [str(port["id"]) for port in made["ports"]]
-
-    return run
+    return load.asking("POST", "ports", {"ports": ports})
 
 
 async def lists(load: Load, sizes: Iterable[int]) -> None:
@@ -219,7 +235,7 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
         for _ in range(40):  # connections, prepared statements, caches
             await load.ask("GET", "networks", limit="1")
         network, ports = await singles(load, count)
-        together = await load.phase(
+        together = await load.create(
             f"create port, {CONCURRENCY} at once",
             [load.creation("ports", network_id=network) for _ in range(2 * count)],
             CONCURRENCY,
@@ -235,13 +251,9 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
         return load.figures
 
 
-def table(figures: Iterable[Figure], where: measure.Machine) -> Table:
+def table(figures: Iterable[Figure]) -> Table:
     """The figures for people."""
-    found = Table(
-        title=f"Network API on {where.name}: {where.cores} cores, Linux {where.kernel}, Python {where.python}, "
-        f"load {where.load}, spin {where.spin} ms",
-        title_justify="left",
-    )
+    found = Table()
     for name in ("", "p50", "p99", "a second", "CPU", "reach"):
         found.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for figure in figures:
@@ -282,7 +294,11 @@ def main() -> None:
         lines = [{**figure._asdict(), "held": figure.held} for figure in figures]
         print(json.dumps({"machine": where._asdict(), "figures": lines}))
     else:
-        Console().print(table(figures, where))
+        print(
+            f"Network API on {where.name}: {where.cores} cores, Linux {where.kernel}, Python {where.python}, "
+            f"load {where.load}, spin {where.spin} ms"
+        )
+        Console().print(table(figures))
 
 
 if __name__ == "__main__":
