@@ -1,27 +1,24 @@
-"""How fast the Network API is, durable commits included: `python -m bench.api`.
+"""How fast the Network API is, durable commits included.
 
-Starts `kaon up` on an empty folder and a free port (or takes --url and --token), runs the phases below through the
-public API alone, and prints a table with what is to be reached. The CPU time is that of the server's process, which a
-busy machine disturbs least; --pid names it for a server that runs already.
+The load comes from one event loop over a few connections that stay open, in a process of its own that shares the
+cores with the server: `cpu_ms` is what the server alone used, and the note of the first line what the load cost.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
-from rich.console import Console
-from rich.table import Table
 
 from bench import measure
-from bench.server import Server, started
+from bench.figures import Figure, times
+from bench.server import Kaon
 
 CONCURRENCY = 8
 BULK = 100
@@ -29,18 +26,15 @@ FILLED = 10
 """Networks that the ports of the list phases are spread over."""
 
 REACH = {
-    "create port": ("p50_ms", 3.0),
-    "create port, 8 at once": ("per_second", 500.0),
-    "list 1000 ports": ("p50_ms", 15.0),
-    "list 5000 ports": ("p50_ms", 60.0),
-    "get port": ("p50_ms", 1.0),
-    "update port": ("p50_ms", 3.0),
-    "add router interface": ("p50_ms", 8.0),
-    "start to /healthz": ("value", 1.0),
-    "memory, idle": ("value", 120.0),
-    "memory, 1000 ports": ("value", 200.0),
+    "create port": 3.0,
+    "create port, 8 at once": 500.0,
+    "list 1000 ports": 15.0,
+    "list 5000 ports": 60.0,
+    "get port": 1.0,
+    "update port": 3.0,
+    "add router interface": 8.0,
 }
-"""What is to be reached, by phase: the figure that counts, and its bound."""
+"""What is to be reached, by phase: milliseconds in the median, or requests a second where several run at once."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +47,7 @@ class Answer(NamedTuple):
 Job = Callable[[], Awaitable[Answer]]
 
 
+<<<<<<< HEAD
 class Figure(NamedTuple):
     """One line of the table. Times are milliseconds of a request; `value` is for what is no request."""
 
@@ -84,12 +79,14 @@ def _id(body: dict[str, dict[str, Any]]) -> str:
     return str(next(iter(body.values()))["id"])
 
 
+=======
+>>>>>>> perf
 class Load:
     """Requests to one server over a few connections that stay open, and the figures of all phases so far."""
 
-    def __init__(self, http: aiohttp.ClientSession, server: Server, show: Callable[[str], None]) -> None:
-        self._http, self._server, self._show = http, server, show
-        self._base = f"{server.url}/v2.0"
+    def __init__(self, http: aiohttp.ClientSession, kaon: Kaon, show: Callable[[str], None]) -> None:
+        self._http, self._kaon, self._show = http, kaon, show
+        self._base = f"{kaon.url}/v2.0"
         self.figures: list[Figure] = []
 
     async def send(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
@@ -121,18 +118,32 @@ class Load:
         """A phase of creations; the ids of what they made."""
         return [_id(body) for body in await self.phase(name, jobs, concurrency)]
 
-    async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1, each: int = 1) -> list[Any]:
-        """Run the requests, `concurrency` at once, and note the figures; what they answered. `each`: things a job."""
+    async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[Any]:
+        """Run the requests, `concurrency` at once, and note the figures; what they answered."""
         self._show(name)
+<<<<<<< HEAD
         answers: list[Answer] = []
+=======
+        found: list[Any] = []
+        taken: list[float] = []
+>>>>>>> perf
         waiting = iter(jobs)
-        processes = self._server.processes[:1]
+        server, client = self._kaon.processes[:1], [os.getpid()]
 
         async def work() -> None:
+<<<<<<< HEAD
             answers.extend([await job() for job in waiting])
+=======
+            for job in waiting:
+                begun = time.perf_counter()
+                answer = await job()
+                taken.append((time.perf_counter() - begun) * 1000)
+                found.append(answer)
+>>>>>>> perf
 
-        cpu, begun = measure.cpu_seconds(processes), time.perf_counter()
+        before, of_load, begun = measure.cpu_seconds(server), measure.cpu_seconds(client), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(concurrency)))
+<<<<<<< HEAD
         wall, used = time.perf_counter() - begun, measure.cpu_seconds(processes) - cpu
         times = [answer.ms for answer in answers]
         self.note(
@@ -144,15 +155,18 @@ class Load:
             cpu_ms=round(used * 1000 / len(times), 2),
         )
         return [_decoded(answer) for answer in answers]
-
-    def note(self, phase: str, **figures: Any) -> None:
-        """Add a line to the table."""
-        self.figures.append(Figure(phase, **figures))
-
-    def memory(self, name: str) -> None:
-        """Note the memory of server and agent as it is now."""
-        if len(self._server.processes) > 1:
-            self.note(name, value=measure.memory(self._server.processes), unit="MB")
+=======
+        wall, cpu = time.perf_counter() - begun, (measure.cpu_seconds(server) - before) * 1000 / len(taken)
+        load = (measure.cpu_seconds(client) - of_load) * 1000 / len(taken)
+        note = f"the load's own CPU: {load:.2f} ms a request"
+        if concurrency == 1:
+            self.figures.append(times(name, taken, REACH.get(name), round(cpu, 2), note))
+        else:
+            worst = f"p50 {measure.quantile(taken, 0.5):.1f} ms, p99 {measure.quantile(taken, 0.99):.1f} ms; "
+            rate = round(len(taken) / wall, 1)
+            self.figures.append(Figure(name, rate, "/s", None, round(cpu, 2), REACH.get(name), worst + note))
+        return found
+>>>>>>> perf
 
 
 async def singles(load: Load, count: int) -> tuple[str, list[str]]:
@@ -215,23 +229,16 @@ async def lists(load: Load, sizes: Iterable[int]) -> None:
             f"list by device, of {size}": {"device_id": f"device-{filled[0]}-0"},
             f"list a page of 100, of {size}": page,
         }
-        load.memory(f"memory, {size} ports")
         for name, query in queries.items():
             await load.phase(name, [load.asking("GET", "ports", **query) for _ in range(15)])
 
 
-async def run(server: Server, count: int, sizes: list[int], show: Callable[[str], None]) -> list[Figure]:
-    """All phases, in the order in which their objects add up."""
+async def run(kaon: Kaon, count: int, sizes: list[int], show: Callable[[str], None]) -> list[Figure]:
+    """All phases on a Kaon that runs, in the order in which their objects add up; `count` requests a phase."""
     connector = aiohttp.TCPConnector(limit=CONCURRENCY)
-    headers = {"X-Auth-Token": server.token}
+    headers = {"X-Auth-Token": kaon.token}
     async with aiohttp.ClientSession(headers=headers, connector=connector) as http:
-        load = Load(http, server, show)
-        if server.ready:
-            load.note("start to /healthz", value=round(server.ready, 2), unit="s")
-        load.memory("memory, idle")
-        if server.project:
-            limits = (await load.ask("GET", f"quotas/{server.project}"))["quota"]
-            await load.ask("PUT", f"quotas/{server.project}", {"quota": dict.fromkeys(limits, -1)})
+        load = Load(http, kaon, show)
         for _ in range(40):  # connections, prepared statements, caches
             await load.ask("GET", "networks", limit="1")
         network, ports = await singles(load, count)
@@ -240,7 +247,7 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
             [load.creation("ports", network_id=network) for _ in range(2 * count)],
             CONCURRENCY,
         )
-        await load.phase(f"create {BULK} ports in bulk", [bulk(load, network) for _ in range(3)], each=BULK)
+        await load.phase(f"create {BULK} ports in bulk", [bulk(load, network) for _ in range(3)])
         await lists(load, sizes)
         await load.phase("delete port", [load.asking("DELETE", f"ports/{id}") for id in ports])
         await load.phase(
@@ -249,6 +256,7 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
             CONCURRENCY,
         )
         return load.figures
+<<<<<<< HEAD
 
 
 def table(figures: Iterable[Figure]) -> Table:
@@ -303,3 +311,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+=======
+>>>>>>> perf
