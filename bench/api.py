@@ -36,51 +36,9 @@ REACH = {
 }
 """What is to be reached, by phase: milliseconds in the median, or requests a second where several run at once."""
 
-
-class Answer(NamedTuple):
-    """An answer as it came, and the milliseconds until its last byte; decoding it is the client's own affair."""
-
-    raw: bytes
-    ms: float
+Job = Callable[[], Awaitable[Any]]
 
 
-Job = Callable[[], Awaitable[Answer]]
-
-
-<<<<<<< HEAD
-class Figure(NamedTuple):
-    """One line of the table. Times are milliseconds of a request; `value` is for what is no request."""
-
-    phase: str
-    requests: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    per_second: float = 0.0
-    cpu_ms: float = 0.0
-    value: float = 0.0
-    unit: str = ""
-
-    @property
-    def held(self) -> bool | None:
-        """Whether the bound holds; None where there is none."""
-        name, bound = REACH.get(self.phase, ("", 0.0))
-        if not name:
-            return None
-        found: float = getattr(self, name)
-        return found >= bound if name == "per_second" else found <= bound
-
-
-def _decoded(answer: Answer) -> Any:
-    return json.loads(answer.raw) if answer.raw else None
-
-
-def _id(body: dict[str, dict[str, Any]]) -> str:
-    """The id of the one resource in an answer."""
-    return str(next(iter(body.values()))["id"])
-
-
-=======
->>>>>>> perf
 class Load:
     """Requests to one server over a few connections that stay open, and the figures of all phases so far."""
 
@@ -89,73 +47,44 @@ class Load:
         self._base = f"{kaon.url}/v2.0"
         self.figures: list[Figure] = []
 
-    async def send(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
-        """One request. A status that is no success ends the measurement."""
-        begun = time.perf_counter()
+    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """One request; its decoded answer. A status that is no success ends the measurement."""
         async with self._http.request(method, f"{self._base}/{path}", json=body, params=query) as reply:
             raw = await reply.read()
             if reply.status >= 300:
                 sys.exit(f"{method} /v2.0/{path}: {reply.status} {raw.decode(errors='replace')[:300]}")
-        return Answer(raw, (time.perf_counter() - begun) * 1000)
-
-    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
-        """One request that is not measured; its decoded answer."""
-        return _decoded(await self.send(method, path, body, **query))
+        return json.loads(raw) if raw else None
 
     async def make(self, path: str, **values: Any) -> str:
-        """Create one resource without measuring; its id."""
-        return _id(_decoded(await self.creation(path, **values)()))
+        """Create one resource; its id."""
+        name = path.removesuffix("s").replace("-", "_")
+        return str((await self.ask("POST", path, {name: values}))[name]["id"])
+
+    def creation(self, path: str, **values: Any) -> Job:
+        """A request for `phase` that creates one resource and answers its id."""
+        return lambda: self.make(path, **values)
 
     def asking(self, method: str, path: str, body: Any = None, **query: str) -> Job:
         """A request for `phase`."""
-        return lambda: self.send(method, path, body, **query)
-
-    def creation(self, path: str, **values: Any) -> Job:
-        """A request for `phase` that creates one resource."""
-        return self.asking("POST", path, {path.removesuffix("s").replace("-", "_"): values})
-
-    async def create(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[str]:
-        """A phase of creations; the ids of what they made."""
-        return [_id(body) for body in await self.phase(name, jobs, concurrency)]
+        return lambda: self.ask(method, path, body, **query)
 
     async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[Any]:
         """Run the requests, `concurrency` at once, and note the figures; what they answered."""
         self._show(name)
-<<<<<<< HEAD
-        answers: list[Answer] = []
-=======
         found: list[Any] = []
         taken: list[float] = []
->>>>>>> perf
         waiting = iter(jobs)
         server, client = self._kaon.processes[:1], [os.getpid()]
 
         async def work() -> None:
-<<<<<<< HEAD
-            answers.extend([await job() for job in waiting])
-=======
             for job in waiting:
                 begun = time.perf_counter()
                 answer = await job()
                 taken.append((time.perf_counter() - begun) * 1000)
                 found.append(answer)
->>>>>>> perf
 
         before, of_load, begun = measure.cpu_seconds(server), measure.cpu_seconds(client), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(concurrency)))
-<<<<<<< HEAD
-        wall, used = time.perf_counter() - begun, measure.cpu_seconds(processes) - cpu
-        times = [answer.ms for answer in answers]
-        self.note(
-            name,
-            requests=len(times),
-            p50_ms=round(measure.quantile(times, 0.5), 2),
-            p99_ms=round(measure.quantile(times, 0.99), 2),
-            per_second=round(len(times) * each / wall, 1),
-            cpu_ms=round(used * 1000 / len(times), 2),
-        )
-        return [_decoded(answer) for answer in answers]
-=======
         wall, cpu = time.perf_counter() - begun, (measure.cpu_seconds(server) - before) * 1000 / len(taken)
         load = (measure.cpu_seconds(client) - of_load) * 1000 / len(taken)
         note = f"the load's own CPU: {load:.2f} ms a request"
@@ -166,13 +95,12 @@ class Load:
             rate = round(len(taken) / wall, 1)
             self.figures.append(Figure(name, rate, "/s", None, round(cpu, 2), REACH.get(name), worst + note))
         return found
->>>>>>> perf
 
 
 async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     """One request after another; the network of the ports, and the ports."""
-    networks = await load.create("create network", [load.creation("networks", name=f"n{i}") for i in range(count)])
-    subnets = await load.create(
+    networks = await load.phase("create network", [load.creation("networks", name=f"n{i}") for i in range(count)])
+    subnets = await load.phase(
         "create subnet",
         [
             load.creation("subnets", network_id=network, ip_version=4, cidr=f"10.{i // 256}.{i % 256}.0/24")
@@ -181,7 +109,7 @@ async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     )
     network = await load.make("networks", name="ports")
     await load.make("subnets", network_id=network, ip_version=4, cidr="172.16.0.0/16")
-    ports = await load.create(
+    ports = await load.phase(
         "create port", [load.creation("ports", network_id=network, name=f"p{i}") for i in range(count)]
     )
     group = await load.make("security-groups", name="bench")
@@ -206,7 +134,12 @@ def bulk(load: Load, network: str, count: int = BULK) -> Job:
     """A request for `phase` that creates many ports at once."""
     # Two ports have a device in common, as a server with two interfaces has.
     ports = [{"network_id": network, "device_id": f"device-{network}-{i // 2}"} for i in range(count)]
-    return load.asking("POST", "ports", {"ports": ports})
+
+    async def run() -> list[str]:
+        made = await load.ask("POST", "ports", {"ports": ports})
+        return [str(port["id"]) for port in made["ports"]]
+
+    return run
 
 
 async def lists(load: Load, sizes: Iterable[int]) -> None:
@@ -242,7 +175,7 @@ async def run(kaon: Kaon, count: int, sizes: list[int], show: Callable[[str], No
         for _ in range(40):  # connections, prepared statements, caches
             await load.ask("GET", "networks", limit="1")
         network, ports = await singles(load, count)
-        together = await load.create(
+        together = await load.phase(
             f"create port, {CONCURRENCY} at once",
             [load.creation("ports", network_id=network) for _ in range(2 * count)],
             CONCURRENCY,
@@ -256,60 +189,3 @@ async def run(kaon: Kaon, count: int, sizes: list[int], show: Callable[[str], No
             CONCURRENCY,
         )
         return load.figures
-<<<<<<< HEAD
-
-
-def table(figures: Iterable[Figure]) -> Table:
-    """The figures for people."""
-    found = Table()
-    for name in ("", "p50", "p99", "a second", "CPU", "reach"):
-        found.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    for figure in figures:
-        name, bound = REACH.get(figure.phase, ("", 0.0))
-        unit = {"p50_ms": "ms", "per_second": "/s"}.get(name, figure.unit)
-        reach = f"{bound:g} {unit} {'✓' if figure.held else '✗'}" if name else ""
-        style = "red" if figure.held is False else ""
-        if figure.unit:
-            found.add_row(figure.phase, f"{figure.value:g} {figure.unit}", "", "", "", reach, style=style)
-        else:
-            cells = (
-                f"{figure.p50_ms:.2f} ms",
-                f"{figure.p99_ms:.2f} ms",
-                f"{figure.per_second:g}",
-                f"{figure.cpu_ms:.2f} ms",
-            )
-            found.add_row(figure.phase, *cells, reach, style=style)
-    return found
-
-
-def main() -> None:
-    """Run the benchmark and print its table, or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="root of a server that runs already, such as http://127.0.0.1:9696")
-    parser.add_argument("--token", default="", help="a token of an administrator for --url")
-    parser.add_argument("--pid", type=int, action="append", default=[], help="process of --url's server, then agent's")
-    parser.add_argument("--engine", default="fake", help="engine of the Kaon that is started (fake)")
-    parser.add_argument("--count", type=int, default=200, help="requests of a sequential phase (200)")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 5000], help="lengths of the lists (1000 5000)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    console = Console(stderr=True)
-    given = Server(arguments.url, arguments.token, processes=tuple(arguments.pid)) if arguments.url else None
-    with nullcontext(given) if given else started(arguments.engine) as server, console.status("start") as status:
-        where = measure.machine()
-        figures = asyncio.run(run(server, arguments.count, arguments.sizes, status.update))
-    if arguments.json:
-        lines = [{**figure._asdict(), "held": figure.held} for figure in figures]
-        print(json.dumps({"machine": where._asdict(), "figures": lines}))
-    else:
-        print(
-            f"Network API on {where.name}: {where.cores} cores, Linux {where.kernel}, Python {where.python}, "
-            f"load {where.load}, spin {where.spin} ms"
-        )
-        Console().print(table(figures))
-
-
-if __name__ == "__main__":
-    main()
-=======
->>>>>>> perf
