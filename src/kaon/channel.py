@@ -98,7 +98,7 @@ class Detach(msgspec.Struct, frozen=True, tag=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
-    """All rows of the host as of `seq`. `epoch` names the server's journal: another epoch makes `resume` void."""
+    """All rows of the host as of `seq`. `epoch` names the server's journal and run: another one makes `resume` void."""
 
     seq: int
     epoch: str

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
-from kaon.resources import catalog
+from kaon.resources import catalog, records
 from kaon.resources.declare import REQUIRED, Attribute, Resource
 from kaon.resources.errors import ApiError
 from kaon.store import journal
@@ -155,15 +156,15 @@ async def test_a_body_of_10_megabytes_is_refused_whole_or_in_pieces(watch: Watch
 
 @pytest.mark.parametrize("resource", SERVED, ids=lambda resource: resource.name)
 async def test_wrong_values_of_every_attribute(watch: Watch, resource: Resource) -> None:
-    """What an attribute's own type refuses is refused, by its name, on creation and on update."""
+    """What an attribute's own type refuses is refused, and of what clients may not set every value is."""
     for attribute in resource.attributes:
+        if attribute.name == "tenant_id":  # another name for project_id
+            continue
         for value in ANYTHING:
-            if not _refuses(attribute, value):
-                continue
             content = {resource.name: {attribute.name: value}}
-            if "create" in resource.methods:
+            if "create" in resource.methods and (not attribute.post or _refuses(attribute, value)):
                 await watch.refused(400, ADMIN, "POST", f"/{resource.url}", content)
-            if "update" in resource.methods:
+            if "update" in resource.methods and (not attribute.put or _refuses(attribute, value)):
                 # The body is judged before the resource is looked for.
                 await watch.refused(400, ADMIN, "PUT", f"/{resource.url}/{UNKNOWN}", content)
 
@@ -292,3 +293,33 @@ async def test_methods_and_paths_that_are_not_there(watch: Watch) -> None:
     await watch.refused(405, MEMBER, "PATCH", "/networks")
     await watch.refused(404, MEMBER, "GET", "/no-such-things")
     await watch.refused(404, MEMBER, "GET", "/networks/a/b/c/d")
+
+
+async def test_a_fault_of_our_own_tells_the_client_nothing_of_our_insides(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("secret insides")
+
+    monkeypatch.setattr(records, "get", crash)
+    transport = httpx.ASGITransport(watch.cloud.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://kaon") as http:
+        reply = await http.get(f"/v2.0/networks/{UNKNOWN}", headers={"X-Auth-Token": MEMBER})
+    assert reply.status_code == 500 and reply.json()["NeutronError"]["type"] == "HTTPInternalServerError"
+    assert "secret" not in reply.text and "Traceback" not in reply.text
+
+
+async def test_a_client_that_hangs_up_in_the_middle_of_its_body(watch: Watch) -> None:
+    messages: list[Any] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    headers = [(b"x-auth-token", MEMBER.encode()), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": "/v2.0/networks", "query_string": b"", "headers": headers}
+    await watch.cloud.app(scope, receive, send)
+    assert statuses == [400]

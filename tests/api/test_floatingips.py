@@ -75,6 +75,8 @@ async def test_what_a_floating_ip_needs_cannot_go(cloud: Cloud, site: dict[str, 
     refused = await cloud(RED, "PUT", f"/floatingips/{other['id']}", body)
     assert kind(refused) == (409, "FloatingIPPortAlreadyAssociated")
     assert (await cloud(RED, "PUT", f"/floatingips/{fip['id']}", body))[0] == 200
+    elsewhere = {"port": {"fixed_ips": [{"ip_address": "10.0.0.200"}]}}
+    assert kind(await cloud(RED, "PUT", f"/ports/{port['id']}", elsewhere)) == (400, "BadRequest")
     _, found = await cloud("admin:ops", "GET", "/ports?device_owner=network:floatingip")
     floating = found["ports"][0]["id"]
     assert kind(await cloud("admin:ops", "DELETE", f"/ports/{floating}")) == (409, "ServicePortInUse")

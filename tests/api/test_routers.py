@@ -155,6 +155,28 @@ async def test_only_admins_choose_gateway_addresses_and_snat(cloud: Cloud) -> No
     assert after["external_gateway_info"] == info
 
 
+async def test_the_gateway_info_follows_the_addresses_of_the_gateway_port(cloud: Cloud) -> None:
+    outside = await external(cloud)
+    router = await cloud.made(RED, "/routers", external_gateway_info={"network_id": outside["id"]})
+    path = f"/routers/{router['id']}"
+
+    async def addresses() -> list[str]:
+        info = (await shown(cloud, RED, path))["external_gateway_info"]
+        return [item["ip_address"] for item in info["external_fixed_ips"]]
+
+    _, body = await cloud("admin:ops", "GET", f"/ports?device_id={router['id']}")
+    wished = {"port": {"fixed_ips": [{"ip_address": "203.0.113.99"}]}}
+    assert (await cloud("admin:ops", "PUT", f"/ports/{body['ports'][0]['id']}", wished))[0] == 200
+    assert await addresses() == ["203.0.113.99"]
+    slaac = {"ip_version": 6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac", "cidr": "2001:db8::/64"}
+    subnet = await cloud.made("admin:ops", "/subnets", network_id=outside["id"], **slaac)
+    assert len(await addresses()) == 2
+    assert (await cloud("admin:ops", "DELETE", f"/subnets/{subnet['id']}"))[0] == 204
+    assert await addresses() == ["203.0.113.99"]
+    assert (await cloud(RED, "PUT", path, {"router": {"external_gateway_info": None}}))[0] == 200
+    assert (await cloud(RED, "DELETE", path))[0] == 204
+
+
 async def test_an_interface_that_overlaps_the_external_network_is_refused_both_ways(cloud: Cloud) -> None:
     outside = await external(cloud, "10.0.0.0/16")
     _, (subnet,) = await network(cloud, RED, "10.0.5.0/24")

@@ -128,6 +128,12 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return Response(error_body(ApiError(status, kind, message)), status, media_type="application/json")
 
 
+async def _failed(_request: Request, _error: Exception) -> Response:
+    """A fault of Kaon's own: the log has it, the client learns only that it was not their request."""
+    error = ApiError(500, "HTTPInternalServerError", "Request Failed: internal server error; its log tells more.")
+    return Response(error_body(error), 500, media_type="application/json")
+
+
 def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str) -> list[BaseRoute]:
     """The routes of the Network API. Longer paths come first, so that none hides another."""
 
@@ -172,4 +178,4 @@ def create_app(
 ) -> Starlette:
     """The application: the Network API and whatever routes are added (identity, health, metrics)."""
     found = routes(store, policy, authenticate, identity_url)
-    return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown})
+    return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown, Exception: _failed})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kaon.api import body as bodies
 from kaon.api import query as queries
 from kaon.api.policy import Policy, credentials
-from kaon.api.present import Presenter
+from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
 from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
@@ -37,10 +37,12 @@ def serve(resource: Resource, store: Store, policy: Policy) -> Service:
     return Service(resource, store, policy, Presenter(resource, policy))
 
 
-def _shown(service: Service, tx: Transaction, record: Record) -> dict[str, Any]:
-    """What is answered to the writer of a record, who may be allowed to write what he may not read."""
-    shown = service.presenter.one(tx.conn, record, tx.caller)
-    return {"id": record["id"]} if shown is None else shown
+async def _write(service: Service, run: Callable[[Transaction], list[Written]], caller: Caller) -> list[bytes]:
+    """Commit what `run` writes; the encoded rows, which the lists that follow need not encode again."""
+    done = await service.store.write(run, caller)
+    for item in done:
+        service.presenter.remember(item)
+    return [item.row for item in done]
 
 
 async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
@@ -49,21 +51,21 @@ async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
     found, bulk = bodies.items(resource, bodies.decode(raw))
     values = [bodies.for_creation(resource, item, caller) for item in found]
 
-    def run(tx: Transaction) -> list[dict[str, Any]]:
-        return [_shown(service, tx, _create_one(service, tx, item)) for item in values]
+    rows = await _write(service, lambda tx: [_create_one(service, tx, item) for item in values], caller)
+    if bulk:
+        return b'{"%s":[%s]}' % (resource.collection.encode(), b",".join(rows))
+    return _named(resource, rows[0])
 
-    made = await service.store.write(run, caller)
-    return _encode({resource.collection: made} if bulk else {resource.name: made[0]})
 
-
-def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Record:
+def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
     resource, caller = service.resource, tx.caller
-    target = {**values, **service.presenter.demand_parents(tx.conn, values, caller)}
+    parents = service.presenter.demand_parents(tx.conn, values, caller)
+    target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
-    return resource.create(tx, values)
+    return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
 
 
 def readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
@@ -89,7 +91,7 @@ async def show(service: Service, id: str, pairs: Sequence[tuple[str, str]], call
         rows = service.presenter.many(conn, [record], caller)
         if not rows:
             raise records.missing(service.resource, id)
-        return b'{"%s":%s}' % (service.resource.name.encode(), rows[0])
+        return _named(service.resource, rows[0])
 
     return await service.store.read(run)
 
@@ -159,12 +161,13 @@ async def update(service: Service, id: str, raw: bytes, caller: Caller, if_match
     resource = service.resource
     values = bodies.for_update(resource, bodies.item(resource, bodies.decode(raw)))
 
-    def run(tx: Transaction) -> dict[str, Any]:
+    def run(tx: Transaction) -> list[Written]:
         record, target = writable(service, tx, id, f"update_{resource.name}", if_match)
         service.policy.demand_write("update", resource, values, {**target, **values}, credentials(caller))
-        return _shown(service, tx, resource.update(tx, record, values))
+        return [service.presenter.written(tx.conn, resource.update(tx, record, values), caller)]
 
-    return _encode({resource.name: await service.store.write(run, caller)})
+    (row,) = await _write(service, run, caller)
+    return _named(resource, row)
 
 
 async def delete(service: Service, id: str, caller: Caller, if_match: str = "") -> None:
@@ -184,9 +187,16 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
     except ValueError as error:
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
-    def run(tx: Transaction) -> dict[str, Any]:
+    def run(tx: Transaction) -> bytes:
         record, _ = writable(service, tx, id, action.name, "")
         answer = action.run(tx, record, body)
-        return {service.resource.name: _shown(service, tx, answer)} if action.shows else answer
+        if not action.shows:
+            return _encode(answer)
+        return _named(service.resource, service.presenter.written(tx.conn, answer, caller).row)
 
-    return _encode(await service.store.write(run, caller))
+    return await service.store.write(run, caller)
+
+
+def _named(resource: Resource, row: bytes) -> bytes:
+    """The document that holds one encoded row."""
+    return b'{"%s":%s}' % (resource.name.encode(), row)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kaon.api.body import MAX_BODY
 from kaon.caller import Caller
-from kaon.resources.errors import ApiError
+from kaon.resources.errors import ApiError, bad_request
 
 log = logging.getLogger("kaon.api")
 
@@ -53,11 +53,14 @@ async def read_body(request: Request) -> bytes:
         raise _too_large()
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise _too_large()
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise _too_large()
+            chunks.append(chunk)
+    except ClientDisconnect:  # nobody reads the answer, but requests are counted by it
+        raise bad_request("The connection ended before the request's body did.") from None
     return b"".join(chunks)
 
 

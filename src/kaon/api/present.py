@@ -6,7 +6,7 @@ An encoded row is valid as long as its revision is, so a list costs one narrow S
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -24,6 +24,15 @@ MAX_ENCODED = 50_000
 
 View = tuple[frozenset[str], tuple[Any, ...]]
 """What makes one caller's picture of a row differ from another's: hidden attributes and derived values."""
+
+
+class Written(NamedTuple):
+    """A record that a request wrote: its id and revision, and its encoded row in the writer's view."""
+
+    id: str
+    revision: int
+    view: View | None
+    row: bytes
 
 
 class Presenter:
@@ -73,9 +82,17 @@ class Presenter:
         """The policy target of a record."""
         return target_of(self._resource, record, caller, self.parents(conn, record, caller))
 
-    def view(self, conn: sa.Connection, head: Record, caller: Caller, creds: Mapping[str, Any]) -> View | None:
-        """How the caller sees a row with this head; None when not at all."""
-        target = self.target(conn, head, caller)
+    def view(
+        self,
+        conn: sa.Connection,
+        head: Record,
+        caller: Caller,
+        creds: Mapping[str, Any],
+        parents: Mapping[str, Any] | None = None,
+    ) -> View | None:
+        """How the caller sees a row with this head; None when not at all. `parents` when they are known already."""
+        known = self.parents(conn, head, caller) if parents is None else parents
+        target = target_of(self._resource, head, caller, known)
         if not self._policy.allows(f"get_{self._resource.name}", target, creds):
             return None
         derived = tuple(
@@ -119,7 +136,26 @@ class Presenter:
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
         """One record as the caller sees it; None when the caller may not."""
         view = self.view(conn, record, caller, credentials(caller))
-        return None if view is None else self.dress(self._with_others(conn, [record], caller)[0], caller, view)
+        return None if view is None else self._dressed(conn, record, caller, view)
+
+    def _dressed(self, conn: sa.Connection, record: Record, caller: Caller, view: View) -> dict[str, Any]:
+        return self.dress(self._with_others(conn, [record], caller)[0], caller, view)
+
+    def written(
+        self, conn: sa.Connection, record: Record, caller: Caller, parents: Mapping[str, Any] | None = None
+    ) -> Written:
+        """What is answered to the writer of a record, who may be allowed to write what he may not read."""
+        view = self.view(conn, record, caller, credentials(caller), parents)
+        shown = {"id": record["id"]} if view is None else self._dressed(conn, record, caller, view)
+        return Written(record["id"], record.get("revision_number", 0), view, _encode(shown))
+
+    def remember(self, written: Written) -> None:
+        """Keep the encoded row of a committed write for the lists that follow."""
+        if written.view is None:
+            return
+        if len(self._encoded) >= MAX_ENCODED:
+            self._encoded.clear()
+        self._encoded[written.id] = (written.revision, {written.view: written.row})
 
     def many(self, conn: sa.Connection, heads: Sequence[Record], caller: Caller) -> list[bytes]:
         """Encoded rows for these heads, in order, without those that policy hides altogether."""

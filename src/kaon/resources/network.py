@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import availability_zone, ranges, records, types
+from kaon.resources import availability_zone, ranges, rbac_dependents, records, types
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
-from kaon.resources.errors import bad_request, conflict, invalid
+from kaon.resources.errors import ApiError, bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -159,6 +159,8 @@ def _grant(tx: Transaction, network: Record, action: str) -> Record:
 
 
 def _revoke(tx: Transaction, network: Record, action: str) -> Record:
+    if action == EXTERNAL:
+        _demand_no_gateways(tx, network)
     policy = named("rbac_policy")
     column = policy.table.c
     for entry in records.select(
@@ -168,8 +170,25 @@ def _revoke(tx: Transaction, network: Record, action: str) -> Record:
         column.action == action,
         column.target_tenant == "*",
     ):
-        policy.delete(tx, entry)
+        try:
+            policy.delete(tx, entry)
+        except ApiError as error:
+            if error.type != "RbacPolicyInUse":
+                raise
+            raise conflict(
+                "InvalidSharedSetting",
+                f"Unable to reconfigure sharing settings for network {network['id']}. Multiple projects are using it.",
+            ) from None
     return records.get(tx.conn, NETWORK, network["id"])
+
+
+def _demand_no_gateways(tx: Transaction, network: Record) -> None:
+    if rbac_dependents.projects(tx, "network", EXTERNAL, network["id"]):
+        raise conflict(
+            "ExternalNetworkInUse",
+            f"External network {network['id']} cannot be updated to be made non-external, since it has existing "
+            "gateway ports.",
+        )
 
 
 def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import dhcp_port, ipam, port_addresses, port_filters, port_security, records, types
+from kaon.resources import dhcp_port, ipam, port_addresses, port_filters, port_followers, port_security, records, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
@@ -103,6 +103,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         _demand_movable(tx, port, mac)
     if "fixed_ips" in body or mac != port["mac_address"]:
         changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
+        port_followers.demand_kept(tx, port, changes["fixed_ips"])
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
     if "extra_dhcp_opts" in body:
@@ -119,6 +120,8 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         port_security.leave(tx, port["id"])
         port_security.join(tx, port["id"], changes["security_groups"])
     stored = records.update(tx, PORT, port, changes)
+    if "fixed_ips" in changes:
+        port_followers.follow(tx, stored)
     if (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES):
         dhcp_port.ensure(tx, port["network_id"])
     return stored

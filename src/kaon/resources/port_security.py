@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kaon.resources import records
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.resources.port_types import MAX_ADDRESS_PAIRS
-from kaon.resources.security_group import SECURITY_GROUP, default_group
+from kaon.resources.security_group import SECURITY_GROUP, default_group, default_id
 from kaon.resources.sharing import is_shared
 from kaon.store.journal import Record
 from kaon.store.schema import metadata
@@ -56,7 +56,8 @@ def for_creation(tx: Transaction, body: dict[str, Any], network: Record) -> dict
     if groups and not enabled:
         raise _groups_need_security()
     if groups is None:
-        groups = [default_group(tx, body["project_id"])["id"]] if enabled else []
+        project = body["project_id"]
+        groups = [default_id(tx.conn, project) or default_group(tx, project)["id"]] if enabled else []
     else:
         _demand_groups(tx, groups)
     return {"port_security_enabled": enabled, "security_groups": groups}

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import records, types
+from kaon.resources import rbac_dependents, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
-from kaon.resources.errors import bad_request, conflict, forbidden
+from kaon.resources.errors import bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -36,20 +36,21 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         )
     resource = named(kind)
     shared = records.get(tx.conn, resource, body["object_id"])
-    if not tx.caller.is_admin and shared["project_id"] != tx.caller.project_id:
-        raise forbidden(f"Only the owner of {kind} {shared['id']} or an administrator may open it to others")
-    table = RBAC_POLICY.table
-    if records.select(
-        tx.conn,
-        RBAC_POLICY,
-        table.c.object_id == shared["id"],
-        table.c.action == action,
-        table.c.target_tenant == body["target_tenant"],
-    ):
-        raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
+    _demand_own(tx, resource, shared)
+    _demand_new(tx, body, body["target_tenant"])
     record = records.insert(tx, RBAC_POLICY, {**body, "id": types.new_id()})
     _repeat(tx, record)
     return record
+
+
+def _demand_own(tx: Transaction, resource: Resource, shared: Record) -> None:
+    """Only an owner opens an object; who may not see it learns nothing of it."""
+    project = tx.caller.project_id
+    if tx.caller.is_admin or shared["project_id"] == project:
+        return
+    if not {"*", project} & {*shared["shared_with"], *shared.get("external_to", ())}:
+        raise records.missing(resource, shared["id"])
+    raise invalid("Only admins can manipulate policies on objects they do not own")
 
 
 def _repeat(tx: Transaction, policy: Record) -> None:
@@ -75,42 +76,48 @@ def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:
 
     `target` is what the policy shall point at from now on, None when it goes away.
     """
-    if policy["object_type"] != "network" or policy["action"] != SHARED or target == "*":
+    if target == "*":
         return
+    kind, action, object_id = policy["object_type"], policy["action"], policy["object_id"]
     table = RBAC_POLICY.table
-    other = set(
+    others = set(
         tx.execute(
             sa.select(table.c.target_tenant).where(
-                table.c.object_id == policy["object_id"], table.c.action == SHARED, table.c.id != policy["id"]
+                table.c.object_id == object_id, table.c.action == action, table.c.id != policy["id"]
             )
         ).scalars()
     )
-    if target is not None:
-        other.add(target)
-    if "*" in other:
+    if "*" in others:
         return
-    owner = records.get(tx.conn, named("network"), policy["object_id"])["project_id"]
-    lost: list[str] = []
-    for kind in ("port", "subnet"):
-        held = named(kind).table
-        users = set(
-            tx.execute(
-                sa.select(held.c.project_id).where(held.c.network_id == policy["object_id"]).distinct()
-            ).scalars()
-        )
-        lost += [user for user in users if user and user not in other and user != owner]
-    affected = [user for user in lost if policy["target_tenant"] in ("*", user)]
+    owner = records.get(tx.conn, named(kind), object_id)["project_id"]
+    lost = rbac_dependents.projects(tx, kind, action, object_id) - others - {owner, target}
+    affected = sorted(project for project in lost if policy["target_tenant"] in ("*", project))
     if affected:
         raise conflict(
             "RbacPolicyInUse",
-            f"RBAC policy on object {policy['object_id']} cannot be removed because other objects depend on it.\n"
-            f"Details: projects {', '.join(sorted(set(affected)))} have ports or subnets on the network.",
+            f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
+            f"Details: something of projects {', '.join(affected)} depends on this {kind.replace('_', ' ')}.",
         )
+
+
+def _demand_new(tx: Transaction, policy: Record, target: str) -> None:
+    column = RBAC_POLICY.table.c
+    if tx.execute(
+        sa.select(column.id).where(
+            column.object_id == policy["object_id"],
+            column.action == policy["action"],
+            column.target_tenant == target,
+            column.id != policy.get("id", ""),
+        )
+    ).first():
+        raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
 
 
 def update(tx: Transaction, policy: Record, body: dict[str, Any]) -> Record:
     """Point a policy at another target."""
-    demand_unused(tx, policy, body.get("target_tenant", policy["target_tenant"]))
+    target: str = body["target_tenant"] if "target_tenant" in body else policy["target_tenant"]
+    _demand_new(tx, policy, target)
+    demand_unused(tx, policy, target)
     after = records.update(tx, RBAC_POLICY, policy, body)
     _repeat(tx, after)
     return after

@@ -32,6 +32,8 @@ def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
     changes = dict(body)
     if "external_gateway_info" in body:
         changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+        # The gateway port's new addresses may have been written into the record already.
+        router = records.get(tx.conn, ROUTER, router["id"])
     if "routes" in body or ("external_gateway_info" in body and router["routes"]):
         extra_route.demand_valid(tx, router["id"], body["routes"] if "routes" in body else router["routes"])
     return records.update(tx, ROUTER, router, changes)

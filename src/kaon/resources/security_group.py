@@ -21,7 +21,8 @@ EGRESS_RULES = ({"direction": "egress", "ethertype": "IPv4"}, {"direction": "egr
 """What every new group lets out."""
 
 
-def _default_id(conn: sa.Connection, project_id: str) -> str | None:
+def default_id(conn: sa.Connection, project_id: str) -> str | None:
+    """Id of the project's default group, None while it has none."""
     table = SECURITY_GROUP.table
     return conn.execute(sa.select(table.c.id).where(table.c.default_of == project_id)).scalar()
 
@@ -31,7 +32,7 @@ def default_group(tx: Transaction, project_id: str) -> Record:
 
     It is made whatever the project's quotas say, because nothing works without it; it counts in their usage.
     """
-    id = _default_id(tx.conn, project_id)
+    id = default_id(tx.conn, project_id)
     if id is not None:
         return records.get(tx.conn, SECURITY_GROUP, id)
     group = _store(
@@ -142,7 +143,7 @@ SECURITY_GROUP = Resource(
     head=("shared_with",),
     visible=_visible,
     filters={"shared": shared_filter("security_group")},
-    first_need=FirstNeed(lambda conn, project: _default_id(conn, project) is None, default_group),
+    first_need=FirstNeed(lambda conn, project: default_id(conn, project) is None, default_group),
     quota=10,
     constraints=(sa.UniqueConstraint("default_of"),),
 )

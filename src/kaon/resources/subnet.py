@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import dhcp_port, ipam, records, subnet_rules, subnetpool, types
+from kaon.resources import dhcp_port, ipam, port_followers, records, subnet_rules, subnetpool, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, conflict
 from kaon.resources.network import EXTERNAL, NETWORK, SHARED, accessible
@@ -51,7 +51,7 @@ def _give_automatic_addresses(tx: Transaction, subnet: Record) -> None:
         if subnet["service_types"] and owner not in subnet["service_types"]:
             continue
         added = ipam.allocate(tx, item["id"], ipam.automatic([subnet], item["mac_address"], owner))
-        records.update(tx, port, item, {"fixed_ips": [*item["fixed_ips"], *added]})
+        port_followers.follow(tx, records.update(tx, port, item, {"fixed_ips": [*item["fixed_ips"], *added]}))
 
 
 def update(tx: Transaction, subnet: Record, body: dict[str, Any]) -> Record:
@@ -100,7 +100,8 @@ def delete(tx: Transaction, subnet: Record) -> None:
     for item in users:
         lost = [ip for ip in item["fixed_ips"] if ip["subnet_id"] == subnet["id"]]
         ipam.release(tx, lost, {subnet["id"]: subnet})
-        records.update(tx, port, item, {"fixed_ips": [ip for ip in item["fixed_ips"] if ip not in lost]})
+        kept = [ip for ip in item["fixed_ips"] if ip not in lost]
+        port_followers.follow(tx, records.update(tx, port, item, {"fixed_ips": kept}))
     ipam.close(tx, subnet["id"])
     records.delete(tx, SUBNET, subnet)
     _leave_network(tx, subnet)

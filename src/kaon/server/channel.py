@@ -111,7 +111,7 @@ class _Connection:
 class Channel:
     """Serves any number of agents, one a host; the newest connection of a host replaces an older one.
 
-    `epoch` names the journal from which sequence numbers come.
+    `epoch` names the journal from which sequence numbers come, and the run of the server that made rows of it.
     """
 
     def __init__(self, epoch: str, handlers: Handlers) -> None:

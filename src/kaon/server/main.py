@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -121,7 +122,10 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     store = await open_store(folder / "kaon.db", catalog.first_starts())
     validator, own_routes = await _identity(launch, store)
     hosts = Hosts(store, host_config(settings))
-    channel = Channel(epoch(store), _handlers(store, hosts))
+    # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
+    # means other rows, so an agent resumes within one run only.
+    run = f"{epoch(store)}-{uuid.uuid4().hex}"
+    channel = Channel(run, _handlers(store, hosts))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()

@@ -1,0 +1,3 @@
+from tests.api.conftest import cloud
+
+__all__ = ["cloud"]
