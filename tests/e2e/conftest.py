@@ -38,8 +38,6 @@ def admin(kaon: Running) -> Iterator[Shell]:
 @pytest.fixture(scope="module")
 def cloud(kaon: Running) -> Iterator[openstack.connection.Connection]:
     """openstacksdk as the administrator."""
-    config = openstack.config.OpenStackConfig(
-        config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False
-    )
+    config = openstack.config.OpenStackConfig(config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False)
     with openstack.connection.Connection(config=config.get_one("kaon")) as connection:
         yield connection
