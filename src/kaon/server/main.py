@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
+from kaon.server import census
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
@@ -144,7 +146,11 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(hosts.follow(channel.changed)), tasks.create_task(hosts.store_states())]
+        background = [
+            tasks.create_task(hosts.follow(channel.changed)),
+            tasks.create_task(hosts.store_states()),
+            tasks.create_task(census.record(store, channel.agents)),
+        ]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -182,8 +188,12 @@ def main() -> None:
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web, policy))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(launch, web, policy))
+    except migrate.SchemaError as error:
+        log.error("database cannot be used", extra={"reason": str(error)})
+        sys.exit(1)
 
 
 if __name__ == "__main__":
