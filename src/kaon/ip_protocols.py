@@ -1,4 +1,4 @@
-"""The names of IP protocols that security-group rules may use: one list for the API that takes them, and the compiler."""
+"""The names of IP protocols that security-group rules may use, for the API that takes them and for the compiler."""
 
 from __future__ import annotations
 
