@@ -7,8 +7,9 @@ of the connection, so that a newer connection with the same tuple is never hit.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from kaon.engines.linux import netlink as nl
@@ -39,14 +40,19 @@ class Connection(NamedTuple):
     handle: bytes
 
 
-def connections(namespace: Namespace, zone: int | None = None) -> Iterator[Connection]:
-    """Connections of a namespace, of one zone (filtered by the kernel since 6.8, and here in any case) or of all."""
-    wanted = b"" if zone is None else nl.attr(_ZONE, struct.pack("!H", zone))
-    for family in (2, 10):
-        for body in _socket(namespace).dump(_GET, struct.pack("!BBH", family, 0, 0) + wanted):
-            found = _parse(body)
-            if found is not None and zone in (None, found.zone):
-                yield found
+def connections(namespace: Namespace, zones: Collection[int] | None = None, family: int = 0) -> Iterator[Connection]:
+    """Connections of a namespace, in some zones or in all, of one address family (AF_INET, AF_INET6) or of both.
+
+    The kernel walks the whole hash table of the machine for it, so ask once for all zones: with the 262,144 buckets
+    that are usual that takes 9 ms however few connections there are. It filters by zone itself since Linux 6.8.
+    """
+    only = b""
+    if zones is not None and len(zones) == 1:
+        only = nl.attr(_ZONE, struct.pack("!H", *zones))
+    for body in _socket(namespace).dump(_GET, struct.pack("!BBH", family, 0, 0) + only):
+        found = _parse(body)
+        if found is not None and (zones is None or found.zone in zones):
+            yield found
 
 
 def delete(namespace: Namespace, gone: Iterable[Connection]) -> int:
@@ -61,12 +67,13 @@ def delete(namespace: Namespace, gone: Iterable[Connection]) -> int:
 
 def delete_of_address(namespace: Namespace, address: str) -> int:
     """Delete the connections that name an address in either direction; returns how many."""
-    packed = ipaddress.ip_address(address).packed
+    known = ipaddress.ip_address(address)
+    packed, family = known.packed, socket.AF_INET if known.version == 4 else socket.AF_INET6
     return delete(
         namespace,
         [
             item
-            for item in connections(namespace)
+            for item in connections(namespace, family=family)
             if packed in (item.source, item.destination, item.answered_by, item.answered_to)
         ],
     )
