@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from kaon.engines.base import Failed, Operation
 from kaon.engines.linux.admission import Policy
-from kaon.engines.linux.conntrack import connections, delete
+from kaon.engines.linux.connections import connections
+from kaon.engines.linux.conntrack import delete
 from kaon.engines.linux.namespaces import Namespaces
 from kaon.rows import AclGroup, AclPort, Row, RowId
 

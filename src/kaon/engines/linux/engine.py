@@ -13,7 +13,7 @@ from typing import Protocol
 from kaon.engines.base import Fact, Failed, Manager, Operation, Scope
 from kaon.engines.linux.acl import AclManager, arrives
 from kaon.engines.linux.addresses import AddressManager
-from kaon.engines.linux.conntrack import delete_of_address
+from kaon.engines.linux.connections import delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
