@@ -24,6 +24,8 @@ from kaon.engines.linux import netlink as nl
 PATIENCE = 10.0
 _LINKS = 1
 _NEWADDR = 20
+_CARRIER = 0x10000
+"""IFF_LOWER_UP: the far end of the cable is up as well."""
 _ECHO, _ECHO_REPLY = 8, 0
 _AGAIN = 0.0005
 """Seconds between two packets of a probe: the resolution of what it finds."""
@@ -96,7 +98,8 @@ def _await_link(links: nl.NetlinkSocket, ifname: str) -> None:
     while time.monotonic() < deadline:
         select.select([links.fileno()], [], [], PATIENCE)
         for message in links.news()[0]:
-            if message.kind == ln.NEWLINK and (link := ln.parse(message.body)).name == ifname and link.up:
+            (flags,) = struct.unpack_from("=8xI", message.body)
+            if message.kind == ln.NEWLINK and flags & _CARRIER and ln.parse(message.body).name == ifname:
                 return
     raise TimeoutError(f"no interface {ifname} within {PATIENCE:.0f} s")
 
