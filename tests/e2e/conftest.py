@@ -30,7 +30,7 @@ def kaon(folder: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def admin(kaon: Running) -> Iterator[Shell]:
     """The `openstack` command with the generated clouds.yaml."""
-    shell = Shell(kaon.environment)
+    shell = Shell(kaon.environment | {"OS_CLOUD": "kaon"})
     yield shell
     shell.close()
 
@@ -38,8 +38,6 @@ def admin(kaon: Running) -> Iterator[Shell]:
 @pytest.fixture(scope="module")
 def cloud(kaon: Running) -> Iterator[openstack.connection.Connection]:
     """openstacksdk as the administrator."""
-    config = openstack.config.OpenStackConfig(
-        config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False
-    )
+    config = openstack.config.OpenStackConfig(config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False)
     with openstack.connection.Connection(config=config.get_one("kaon")) as connection:
         yield connection

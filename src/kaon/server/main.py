@@ -35,6 +35,7 @@ from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog
 from kaon.resources.errors import ApiError
+from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
@@ -73,7 +74,7 @@ async def _bind(store: Store, run: Callable[[Transaction], T]) -> tuple[int, T]:
         raise Refused(f"the store cannot take it now: {error.orig}; try again") from None
 
 
-def _handlers(store: Store, hosts: Hosts) -> Handlers:
+def _handlers(store: Store, hosts: Hosts, agents: Agents) -> Handlers:
     """What the channel asks of the rest of the server."""
 
     async def attach(host: str, wanted: Attachment) -> tuple[int, dict[str, object]]:
@@ -83,7 +84,7 @@ def _handlers(store: Store, hosts: Hosts) -> Handlers:
         seq, _ = await _bind(store, lambda tx: attachment.detach(tx, host, port_id))
         return seq
 
-    return Handlers(hosts.source, attach, detach, hosts.acknowledged)
+    return Handlers(hosts.source, attach, detach, hosts.acknowledged, agents.heard)
 
 
 class _Web(uvicorn.Server):
@@ -121,11 +122,11 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
     validator, own_routes = await _identity(launch, store)
-    hosts = Hosts(store, host_config(settings))
+    hosts, agents = Hosts(store, host_config(settings)), Agents(store)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
-    channel = Channel(run, _handlers(store, hosts))
+    channel = Channel(run, _handlers(store, hosts, agents))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()
@@ -144,7 +145,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(hosts.follow(channel.changed)), tasks.create_task(hosts.store_states())]
+        work = (hosts.follow(channel.changed), hosts.store_states(), agents.store_started())
+        background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
