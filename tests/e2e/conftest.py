@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +37,23 @@ def admin(kaon: Running) -> Iterator[Shell]:
     shell.close()
 
 
+def connect(kaon: Running) -> openstack.connection.Connection:
+    """openstacksdk with the generated clouds.yaml; for use in `with`."""
+    config = openstack.config.OpenStackConfig(config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False)
+    return openstack.connection.Connection(config=config.get_one("kaon"))
+
+
+def status(url: str, token: str) -> int:
+    """The status of a GET with a token."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"X-Auth-Token": token}), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 @pytest.fixture(scope="module")
 def cloud(kaon: Running) -> Iterator[openstack.connection.Connection]:
     """openstacksdk as the administrator."""
-    config = openstack.config.OpenStackConfig(config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False)
-    with openstack.connection.Connection(config=config.get_one("kaon")) as connection:
+    with connect(kaon) as connection:
         yield connection

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import sqlalchemy as sa
 import uvicorn
 import uvloop
@@ -30,10 +31,12 @@ from kaon.config import Settings
 from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
+from kaon.identity.keys import keys_folder
 from kaon.identity.remote import RemoteValidator, ServiceCredentials
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
-from kaon.resources import attachment, catalog
+from kaon.resources import attachment, catalog, defaults
+from kaon.resources.defaults import Defaults
 from kaon.resources.errors import ApiError
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
@@ -102,18 +105,18 @@ class _Web(uvicorn.Server):
 async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
     """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
     settings = launch.settings
-    remote = settings.identity
-    if remote.url:
+    if settings.identity.url:
         credentials = ServiceCredentials(
-            remote.username,
-            remote.password,
-            remote.project_name,
-            remote.user_domain_name,
-            remote.project_domain_name,
+            settings.identity.username,
+            settings.identity.password,
+            settings.identity.project_name,
+            settings.identity.user_domain_name,
+            settings.identity.project_domain_name,
         )
-        return RemoteValidator(remote.url, credentials, remote.cache_time), []
-    identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
-    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
+        return RemoteValidator(settings.identity.url, credentials, settings.identity.cache_time), []
+    keys = keys_folder(Path(launch.folder))
+    identity = open_identity(store, keys, settings.public_url, settings.identity.token_expiry)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, settings.identity.region)
     return identity.validator, identity_routes(identity)
 
 
@@ -163,6 +166,7 @@ def main() -> None:
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
+    defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",
