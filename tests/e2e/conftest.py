@@ -11,8 +11,11 @@ from pathlib import Path
 import openstack
 import pytest
 
+from kaon.cli import datafolder
+from kaon.cli.datafolder import DataFolder
 from tests.e2e.shell import Shell
 from tests.running import Running, running
+from tests.wait import until
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,16 @@ def connect(kaon: Running) -> openstack.connection.Connection:
     """openstacksdk with the generated clouds.yaml; for use in `with`."""
     config = openstack.config.OpenStackConfig(config_files=[str(kaon.data / "clouds.yaml")], load_envvars=False)
     return openstack.connection.Connection(config=config.get_one("kaon"))
+
+
+def server_pid(kaon: Running) -> int:
+    """The process id of the server that runs now; waits for one."""
+
+    def running_now() -> int:
+        state = datafolder.read_state(DataFolder(kaon.data))
+        return state.server if state is not None else 0
+
+    return until(running_now, 10, "a server runs")
 
 
 def status(url: str, token: str) -> int:
