@@ -1,7 +1,7 @@
 # Every target sets up first; when nothing has changed that takes no time.
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check contract bench clean
 
 setup:
 	@scripts/setup.sh
@@ -21,6 +21,10 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/rootless.py $(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
+
+# Neutron's own API tests against Kaon; ARGS takes a regular expression for their names.
+contract: setup
+	@$(BIN)/python scripts/contract.py $(ARGS)
 
 # The table of speeds, with the machine's name and load.
 bench: setup

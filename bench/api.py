@@ -1,27 +1,24 @@
-"""How fast the Network API is, durable commits included: `python -m bench.api`.
+"""How fast the Network API is, durable commits included.
 
-Starts `kaon up` on an empty folder and a free port (or takes --url and --token), runs the phases below through the
-public API alone, and prints a table with what is to be reached. The CPU time is that of the server's process, which a
-busy machine disturbs least; --pid names it for a server that runs already.
+The load comes from one event loop over a few connections that stay open, in a process of its own that shares the
+cores with the server: `cpu_ms` is what the server alone used, and the note of the first line what the load cost.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
-from rich.console import Console
-from rich.table import Table
 
 from bench import measure
-from bench.server import Server, started
+from bench.figures import Figure, times
+from bench.server import Kaon
 
 CONCURRENCY = 8
 BULK = 100
@@ -29,50 +26,25 @@ FILLED = 10
 """Networks that the ports of the list phases are spread over."""
 
 REACH = {
-    "create port": ("p50_ms", 3.0),
-    "create port, 8 at once": ("per_second", 500.0),
-    "list 1000 ports": ("p50_ms", 15.0),
-    "list 5000 ports": ("p50_ms", 60.0),
-    "get port": ("p50_ms", 1.0),
-    "update port": ("p50_ms", 3.0),
-    "add router interface": ("p50_ms", 8.0),
-    "start to /healthz": ("value", 1.0),
-    "memory, idle": ("value", 120.0),
-    "memory, 1000 ports": ("value", 200.0),
+    "create port": 3.0,
+    "create port, 8 at once": 500.0,
+    "list 1000 ports": 15.0,
+    "list 5000 ports": 60.0,
+    "get port": 1.0,
+    "update port": 3.0,
+    "add router interface": 8.0,
 }
-"""What is to be reached, by phase: the figure that counts, and its bound."""
+"""What is to be reached, by phase: milliseconds in the median, or requests a second where several run at once."""
 
 Job = Callable[[], Awaitable[Any]]
-
-
-class Figure(NamedTuple):
-    """One line of the table. Times are milliseconds of a request; `value` is for what is no request."""
-
-    phase: str
-    requests: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    per_second: float = 0.0
-    cpu_ms: float = 0.0
-    value: float = 0.0
-    unit: str = ""
-
-    @property
-    def held(self) -> bool | None:
-        """Whether the bound holds; None where there is none."""
-        name, bound = REACH.get(self.phase, ("", 0.0))
-        if not name:
-            return None
-        found: float = getattr(self, name)
-        return found >= bound if name == "per_second" else found <= bound
 
 
 class Load:
     """Requests to one server over a few connections that stay open, and the figures of all phases so far."""
 
-    def __init__(self, http: aiohttp.ClientSession, server: Server, show: Callable[[str], None]) -> None:
-        self._http, self._server, self._show = http, server, show
-        self._base = f"{server.url}/v2.0"
+    def __init__(self, http: aiohttp.ClientSession, kaon: Kaon, show: Callable[[str], None]) -> None:
+        self._http, self._kaon, self._show = http, kaon, show
+        self._base = f"{kaon.url}/v2.0"
         self.figures: list[Figure] = []
 
     async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
@@ -96,42 +68,33 @@ class Load:
         """A request for `phase`."""
         return lambda: self.ask(method, path, body, **query)
 
-    async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1, each: int = 1) -> list[Any]:
-        """Run the requests, `concurrency` at once, and note the figures; what they answered. `each`: things a job."""
+    async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[Any]:
+        """Run the requests, `concurrency` at once, and note the figures; what they answered."""
         self._show(name)
         found: list[Any] = []
-        times: list[float] = []
+        taken: list[float] = []
         waiting = iter(jobs)
-        processes = self._server.processes[:1]
+        server, client = self._kaon.processes[:1], [os.getpid()]
 
         async def work() -> None:
             for job in waiting:
                 begun = time.perf_counter()
                 answer = await job()
-                times.append((time.perf_counter() - begun) * 1000)
+                taken.append((time.perf_counter() - begun) * 1000)
                 found.append(answer)
 
-        cpu, begun = measure.cpu_seconds(processes), time.perf_counter()
+        before, of_load, begun = measure.cpu_seconds(server), measure.cpu_seconds(client), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(concurrency)))
-        wall, used = time.perf_counter() - begun, measure.cpu_seconds(processes) - cpu
-        self.note(
-            name,
-            requests=len(times),
-            p50_ms=round(measure.quantile(times, 0.5), 2),
-            p99_ms=round(measure.quantile(times, 0.99), 2),
-            per_second=round(len(times) * each / wall, 1),
-            cpu_ms=round(used * 1000 / len(times), 2),
-        )
+        wall, cpu = time.perf_counter() - begun, (measure.cpu_seconds(server) - before) * 1000 / len(taken)
+        load = (measure.cpu_seconds(client) - of_load) * 1000 / len(taken)
+        note = f"the load's own CPU: {load:.2f} ms a request"
+        if concurrency == 1:
+            self.figures.append(times(name, taken, REACH.get(name), round(cpu, 2), note))
+        else:
+            worst = f"p50 {measure.quantile(taken, 0.5):.1f} ms, p99 {measure.quantile(taken, 0.99):.1f} ms; "
+            rate = round(len(taken) / wall, 1)
+            self.figures.append(Figure(name, rate, "/s", None, round(cpu, 2), REACH.get(name), worst + note))
         return found
-
-    def note(self, phase: str, **figures: Any) -> None:
-        """Add a line to the table."""
-        self.figures.append(Figure(phase, **figures))
-
-    def memory(self, name: str) -> None:
-        """Note the memory of server and agent as it is now."""
-        if len(self._server.processes) > 1:
-            self.note(name, value=measure.memory(self._server.processes), unit="MB")
 
 
 async def singles(load: Load, count: int) -> tuple[str, list[str]]:
@@ -199,23 +162,16 @@ async def lists(load: Load, sizes: Iterable[int]) -> None:
             f"list by device, of {size}": {"device_id": f"device-{filled[0]}-0"},
             f"list a page of 100, of {size}": page,
         }
-        load.memory(f"memory, {size} ports")
         for name, query in queries.items():
             await load.phase(name, [load.asking("GET", "ports", **query) for _ in range(15)])
 
 
-async def run(server: Server, count: int, sizes: list[int], show: Callable[[str], None]) -> list[Figure]:
-    """All phases, in the order in which their objects add up."""
+async def run(kaon: Kaon, count: int, sizes: list[int], show: Callable[[str], None]) -> list[Figure]:
+    """All phases on a Kaon that runs, in the order in which their objects add up; `count` requests a phase."""
     connector = aiohttp.TCPConnector(limit=CONCURRENCY)
-    headers = {"X-Auth-Token": server.token}
+    headers = {"X-Auth-Token": kaon.token}
     async with aiohttp.ClientSession(headers=headers, connector=connector) as http:
-        load = Load(http, server, show)
-        if server.ready:
-            load.note("start to /healthz", value=round(server.ready, 2), unit="s")
-        load.memory("memory, idle")
-        if server.project:
-            limits = (await load.ask("GET", f"quotas/{server.project}"))["quota"]
-            await load.ask("PUT", f"quotas/{server.project}", {"quota": dict.fromkeys(limits, -1)})
+        load = Load(http, kaon, show)
         for _ in range(40):  # connections, prepared statements, caches
             await load.ask("GET", "networks", limit="1")
         network, ports = await singles(load, count)
@@ -224,7 +180,7 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
             [load.creation("ports", network_id=network) for _ in range(2 * count)],
             CONCURRENCY,
         )
-        await load.phase(f"create {BULK} ports in bulk", [bulk(load, network) for _ in range(3)], each=BULK)
+        await load.phase(f"create {BULK} ports in bulk", [bulk(load, network) for _ in range(3)])
         await lists(load, sizes)
         await load.phase("delete port", [load.asking("DELETE", f"ports/{id}") for id in ports])
         await load.phase(
@@ -233,57 +189,3 @@ async def run(server: Server, count: int, sizes: list[int], show: Callable[[str]
             CONCURRENCY,
         )
         return load.figures
-
-
-def table(figures: Iterable[Figure], where: measure.Machine) -> Table:
-    """The figures for people."""
-    found = Table(
-        title=f"Network API on {where.name}: {where.cores} cores, Linux {where.kernel}, Python {where.python}, "
-        f"load {where.load}, spin {where.spin} ms",
-        title_justify="left",
-    )
-    for name in ("", "p50", "p99", "a second", "CPU", "reach"):
-        found.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    for figure in figures:
-        name, bound = REACH.get(figure.phase, ("", 0.0))
-        unit = {"p50_ms": "ms", "per_second": "/s"}.get(name, figure.unit)
-        reach = f"{bound:g} {unit} {'✓' if figure.held else '✗'}" if name else ""
-        style = "red" if figure.held is False else ""
-        if figure.unit:
-            found.add_row(figure.phase, f"{figure.value:g} {figure.unit}", "", "", "", reach, style=style)
-        else:
-            cells = (
-                f"{figure.p50_ms:.2f} ms",
-                f"{figure.p99_ms:.2f} ms",
-                f"{figure.per_second:g}",
-                f"{figure.cpu_ms:.2f} ms",
-            )
-            found.add_row(figure.phase, *cells, reach, style=style)
-    return found
-
-
-def main() -> None:
-    """Run the benchmark and print its table, or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="root of a server that runs already, such as http://127.0.0.1:9696")
-    parser.add_argument("--token", default="", help="a token of an administrator for --url")
-    parser.add_argument("--pid", type=int, action="append", default=[], help="process of --url's server, then agent's")
-    parser.add_argument("--engine", default="fake", help="engine of the Kaon that is started (fake)")
-    parser.add_argument("--count", type=int, default=200, help="requests of a sequential phase (200)")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 5000], help="lengths of the lists (1000 5000)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    console = Console(stderr=True)
-    given = Server(arguments.url, arguments.token, processes=tuple(arguments.pid)) if arguments.url else None
-    with nullcontext(given) if given else started(arguments.engine) as server, console.status("start") as status:
-        where = measure.machine()
-        figures = asyncio.run(run(server, arguments.count, arguments.sizes, status.update))
-    if arguments.json:
-        lines = [{**figure._asdict(), "held": figure.held} for figure in figures]
-        print(json.dumps({"machine": where._asdict(), "figures": lines}))
-    else:
-        Console().print(table(figures, where))
-
-
-if __name__ == "__main__":
-    main()

@@ -53,11 +53,19 @@ def cpu_seconds(processes: Iterable[int]) -> float:
     return ticks / TICKS
 
 
-def memory(processes: Iterable[int]) -> float:
-    """MiB that these processes have resident, pages that they share counted once (Pss of smaps_rollup)."""
-    total = 0
+class Memory(NamedTuple):
+    """MB that processes have resident: `rss` in sum, `pss` with what they share counted once."""
+
+    rss: float
+    pss: float
+
+
+def memory(processes: Iterable[int]) -> Memory:
+    """The memory of these processes now (proc(5): smaps_rollup)."""
+    kilobytes = {"Rss:": 0, "Pss:": 0}
     for process in processes:
         for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-    return round(total / 1024, 1)
+            name, *words = line.split()
+            if name in kilobytes:
+                kilobytes[name] += int(words[0])
+    return Memory(*(round(kilobytes[name] * 1024 / 1e6, 1) for name in ("Rss:", "Pss:")))

@@ -1,7 +1,9 @@
-"""A Kaon of the benchmark's own: started on an empty folder and a free port, without quotas, and stopped at the end."""
+"""A Kaon of the benchmark's own: on an empty folder and a free port, started again as often as one likes."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import signal
 import socket
@@ -9,27 +11,135 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-PATIENCE = 30.0
+from kaon.agent import control
+
+PATIENCE = 60.0
 
 
-class Server(NamedTuple):
-    """A server to measure. `processes` are those of server and agent, `ready` the seconds from nothing to /healthz.
+@dataclass(slots=True)
+class Kaon:
+    """`kaon up` and its client. `processes` are those of server and agent while it runs."""
 
-    `project` is the token's, named only where its quotas may be lifted.
-    """
-
-    url: str
-    token: str
+    folder: Path
+    engine: str
+    port: int
+    up: subprocess.Popen[bytes] | None = None
+    token: str = ""
     project: str = ""
     processes: tuple[int, ...] = ()
-    ready: float = 0.0
+
+    @property
+    def url(self) -> str:
+        """Root of the API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.folder / "data"
+
+    @property
+    def control(self) -> Path:
+        """The agent's control socket."""
+        return self.data / "agent" / control.SOCKET
+
+    def start(self) -> float:
+        """Start it and log in; the seconds from nothing to the first 200 of /healthz."""
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "kaon.cli.main", "up", "--data", str(self.data), "--engine", self.engine]
+        with (self.folder / "log").open("ab") as log:
+            self.up = subprocess.Popen([*command, "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log)
+        self._await_ready()
+        ready = time.monotonic() - begun
+        state = json.loads((self.data / "kaon.json").read_text())
+        self.processes = (state["server"], state["agent"])
+        self._log_in()
+        return ready
+
+    def settled(self) -> control.Status:
+        """The agent's status, once all that it has heard of is real."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                status = asyncio.run(control.status(self.control))
+            except control.AgentError:
+                time.sleep(0.005)
+                continue
+            if status.connected and status.converged == status.seq > 0:
+                return status
+            time.sleep(0.005)
+        sys.exit(f"the agent has not settled within {PATIENCE:.0f} s; its log ends:\n{self.tail()}")
+
+    def stop(self) -> None:
+        """End it; networks stay."""
+        if self.up is not None:
+            self.up.send_signal(signal.SIGTERM)
+            self.up.wait(PATIENCE)
+            self.up = None
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-10:])
+
+    def _await_ready(self) -> None:
+        """The supervisor listens before the server runs, so one request waits there until it is answered."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self.up is not None
+            if self.up.poll() is not None:
+                sys.exit(f"kaon up ended with status {self.up.returncode}; its log ends:\n{self.tail()}")
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            try:
+                connection.request("GET", "/healthz")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.005)
+        sys.exit(f"{self.url}/healthz did not answer 200 within {PATIENCE:.0f} s; the log ends:\n{self.tail()}")
+
+    def _log_in(self) -> None:
+        password = (self.data / "admin-password").read_text().strip()
+        user = {"name": "admin", "domain": {"id": "default"}, "password": password}
+        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        reply, answer = self._request(
+            "POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}}
+        )
+        self.token, self.project = reply.headers["X-Subject-Token"], answer["token"]["project"]["id"]
+        limits = self.ask("GET", f"quotas/{self.project}")["quota"]
+        self.ask("PUT", f"quotas/{self.project}", {"quota": dict.fromkeys(limits, -1)})
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the Network API on a connection of its own; a status that is no success ends the run."""
+        return self._request(method, f"/v2.0/{path}", body)[1]
+
+    def make(self, path: str, **values: Any) -> dict[str, Any]:
+        """Create one resource."""
+        name = path.removesuffix("s").replace("-", "_")
+        made: dict[str, Any] = self.ask("POST", path, {name: values})[name]
+        return made
+
+    def _request(self, method: str, path: str, body: Any = None) -> tuple[http.client.HTTPResponse, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            headers = {"X-Auth-Token": self.token, "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            reply = connection.getresponse()
+            raw = reply.read()
+        finally:
+            connection.close()
+        if reply.status >= 300:
+            sys.exit(f"{method} {path}: {reply.status} {raw.decode(errors='replace')[:300]}")
+        return reply, json.loads(raw) if raw else None
 
 
 def free_port() -> int:
@@ -39,50 +149,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"kaon up ended with status {process.returncode}")
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=5) as reply:
-                if reply.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.01)
-    sys.exit(f"{url}/healthz did not answer 200 within {PATIENCE:.0f} s")
-
-
-def _token(url: str, password: str) -> tuple[str, str]:
-    """A token of the administrator, and the id of the project that it is for."""
-    user = {"name": "admin", "domain": {"id": "default"}, "password": password}
-    scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
-    identity = {"methods": ["password"], "password": {"user": user}}
-    body = json.dumps({"auth": {"identity": identity, "scope": scope}}).encode()
-    request = urllib.request.Request(f"{url}/identity/v3/auth/tokens", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        return str(reply.headers["X-Subject-Token"]), str(json.load(reply)["token"]["project"]["id"])
-
-
 @contextmanager
-def started(engine: str) -> Iterator[Server]:
-    """Run `kaon up` for as long as the context lasts; its log is shown only when it fails."""
+def kaon(engine: str) -> Iterator[Kaon]:
+    """A Kaon that is not started yet, on an empty folder, stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="kaon-bench-") as folder:
         Path(folder).chmod(0o755)  # the server may run as another user
-        port, data = free_port(), Path(folder) / "data"
-        command = [sys.executable, "-m", "kaon.cli.main", "up", "--data", str(data), "--engine", engine]
-        url = f"http://127.0.0.1:{port}"
-        begun = time.monotonic()
-        with (
-            (Path(folder) / "log").open("wb") as log,
-            subprocess.Popen([*command, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log) as up,
-        ):
-            try:
-                _wait_until_ready(url, up)
-                ready = time.monotonic() - begun
-                state = json.loads((data / "kaon.json").read_text())
-                token, project = _token(url, (data / "admin-password").read_text().strip())
-                yield Server(url, token, project, (state["server"], state["agent"]), ready)
-            finally:
-                up.send_signal(signal.SIGTERM)
-                up.wait(PATIENCE)
+        made = Kaon(Path(folder), engine, free_port())
+        try:
+            yield made
+        finally:
+            made.stop()

@@ -285,10 +285,18 @@ def test_nothing_can_be_smuggled_into_the_configuration(make: Callable[[], Dnsma
     assert sorted(manager.read()) == sorted([server(), good])
 
 
+@pytest.mark.parametrize("line", ["dhcp-script=/bin/sh", "conf-file=/etc/shadow", "no-such-option=1"])
+def test_a_server_cannot_be_told_to_run_or_read_anything(make: Callable[[], DnsmasqManager], line: str) -> None:
+    manager = make()
+    (failed,) = manager.apply(put(server(line)))
+    assert line in failed.reason
+    assert manager.apply(put(server())) == []
+
+
 def test_an_option_that_dnsmasq_does_not_understand_is_told_in_its_words(
     make: Callable[[], DnsmasqManager],
 ) -> None:
     manager = make()
-    (failed,) = manager.apply(put(server("no-such-option=1")))
-    assert "bad option" in failed.reason
+    (failed,) = manager.apply(put(server("dhcp-range=nonsense")))
+    assert "bad dhcp-range" in failed.reason
     assert manager.apply(put(server())) == []

@@ -177,6 +177,17 @@ async def test_the_gateway_info_follows_the_addresses_of_the_gateway_port(cloud:
     assert (await cloud(RED, "DELETE", path))[0] == 204
 
 
+async def test_a_gateway_gets_an_address_once_its_network_has_a_subnet(cloud: Cloud) -> None:
+    outside = await cloud.made("admin:ops", "/networks", **{"router:external": True})
+    router = await cloud.made(RED, "/routers", external_gateway_info={"network_id": outside["id"]})
+    assert router["external_gateway_info"]["external_fixed_ips"] == []
+    for cidr in ("203.0.113.0/24", "198.51.100.0/24", "2001:db8::/64"):
+        version = 6 if ":" in cidr else 4
+        await cloud.made("admin:ops", "/subnets", network_id=outside["id"], cidr=cidr, ip_version=version)
+    info = (await shown(cloud, RED, f"/routers/{router['id']}"))["external_gateway_info"]
+    assert [item["ip_address"] for item in info["external_fixed_ips"]] == ["203.0.113.2", "2001:db8::2"]
+
+
 async def test_an_interface_that_overlaps_the_external_network_is_refused_both_ways(cloud: Cloud) -> None:
     outside = await external(cloud, "10.0.0.0/16")
     _, (subnet,) = await network(cloud, RED, "10.0.5.0/24")

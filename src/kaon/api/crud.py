@@ -126,7 +126,9 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
 async def _meet_first_need(service: Service, project_id: str, caller: Caller) -> None:
     """Make what a project lacks when it first lists this resource; nobody makes it for another's project but admins."""
     need = service.resource.first_need
-    if need is None or not project_id or (project_id != caller.project_id and not caller.is_admin):
+    if need is None or (project_id != caller.project_id and not caller.is_admin):
+        return
+    if not 0 < len(project_id) <= 255 or not project_id.isprintable():
         return
     if await service.store.read(lambda conn: need.lacks(conn, project_id)):
         await service.store.write(lambda tx: need.make(tx, project_id), caller)

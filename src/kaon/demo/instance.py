@@ -71,7 +71,11 @@ def remove(netns: str) -> None:
 
 
 def get_addresses(netns: str, timeout: float = 15) -> str:
-    """Ask for an IPv4 address by DHCP and await one by SLAAC; returns what `ip` then shows of eth0."""
+    """Ask for an IPv4 address by DHCP and await one by SLAAC; returns what `ip` then shows of eth0.
+
+    An address counts once duplicate address detection is through with it: before, it is not assigned yet and answers
+    nobody (RFC 4862, 5.4).
+    """
     client = command(
         netns,
         *("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", str(_DHCP_SCRIPT)),
@@ -81,10 +85,10 @@ def get_addresses(netns: str, timeout: float = 15) -> str:
         raise TimeoutError(f"no DHCP answer in {netns}: {client.stdout}{client.stderr}")
     deadline = time.monotonic() + timeout
     while True:
-        shown = command(netns, "ip", "-br", "addr", "show", "dev", "eth0").stdout
-        if any(not word.startswith("fe80") and ":" in word and "/" in word for word in shown.split()):
-            return shown.strip()
+        if command(netns, "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global", "-tentative").stdout:
+            return command(netns, "ip", "-br", "addr", "show", "dev", "eth0").stdout.strip()
         if time.monotonic() > deadline:
+            shown = command(netns, "ip", "addr", "show", "dev", "eth0").stdout
             raise TimeoutError(f"no SLAAC address in {netns} within {timeout:.0f} s: {shown}")
         threading.Event().wait(0.05)
 

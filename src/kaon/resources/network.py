@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, types
+from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, sharing, types
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
@@ -24,10 +24,6 @@ VXLAN_OVERHEAD = 50
 """Bytes of outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348)."""
 
 TYPES = ("flat", "geneve", "gre", "local", "vlan", "vxlan")
-
-
-def _shared(record: Record, caller: Caller) -> bool:
-    return any(target in ("*", caller.project_id) for target in record["shared_with"])
 
 
 def first_start(tx: Transaction) -> None:
@@ -213,7 +209,7 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 
 def delete(tx: Transaction, network: Record) -> None:
     """Remove a network with its subnets; refused while somebody's port is on it."""
-    port, subnet, policy = named("port"), named("subnet"), named("rbac_policy")
+    port, subnet = named("port"), named("subnet")
     ports = records.select(tx.conn, port, port.table.c.network_id == network["id"])
     if any(item["device_owner"] not in AUTO_DELETED_OWNERS for item in ports):
         raise conflict(
@@ -228,8 +224,7 @@ def delete(tx: Transaction, network: Record) -> None:
     for item in records.select(tx.conn, subnet, subnet.table.c.network_id == network["id"]):
         subnet.delete(tx, item)
     network = records.get(tx.conn, NETWORK, network["id"])
-    for item in records.select(tx.conn, policy, policy.table.c.object_id == network["id"]):
-        records.delete(tx, policy, item)
+    sharing.forget_policies(tx, network)
     if network["provider:network_type"] in ("vxlan", "geneve", "gre"):
         ranges.give_back(tx, VNIS, network["provider:segmentation_id"])
     ranges.give_back(tx, ZONES, network["zone"])
@@ -248,12 +243,6 @@ def accessible(caller: Caller, *actions: str) -> sa.Select[tuple[str]]:
 
 def _visible(caller: Caller) -> sa.ColumnElement[bool]:
     return NETWORK.table.c.id.in_(accessible(caller, SHARED, EXTERNAL))
-
-
-def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
-    shared = NETWORK.table.c.id.in_(accessible(caller, SHARED))
-    wanted = {types.BOOLEAN.parse(value) for value in values}
-    return sa.or_(*(shared if value else ~shared for value in sorted(wanted)))
 
 
 def _filter_external(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
@@ -280,7 +269,7 @@ NETWORK = Resource(
             put=True,
             post_rule=ADMIN,
             put_rule=ADMIN,
-            derived=_shared,
+            derived=sharing.is_shared,
             filter=False,
         ),
         Attribute(
@@ -363,7 +352,7 @@ NETWORK = Resource(
     extra_rules={"external": "field:networks:router:external=True"},
     head=("shared_with", "external_to"),
     visible=_visible,
-    filters={"shared": _filter_shared, "router:external": _filter_external},
+    filters={"shared": sharing.shared_filter("network"), "router:external": _filter_external},
     quota=100,
 )
 

@@ -378,6 +378,11 @@ RESOURCES = (PORT,)
 
 EXTENSIONS = (
     Extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
+    Extension(
+        "aap-reject-multicast",
+        "Allowed address pairs reject multicast extension",
+        "Refuses multicast addresses in allowed address pairs",
+    ),
     Extension("extra_dhcp_opt", "Neutron Extra DHCP options", "Extra options configuration for DHCP."),
     Extension("port-security", "Port Security", "Provides port security"),
     Extension("port-security-groups-filtering", "Port filtering on security groups", "Filters ports by their groups"),

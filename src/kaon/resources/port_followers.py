@@ -28,6 +28,15 @@ def demand_kept(tx: Transaction, port: Record, fixed_ips: Sequence[dict[str, str
         )
 
 
+def give_gateways(tx: Transaction, subnet: Record) -> None:
+    """Give routers' gateways an address in a new subnet, where they have none of its IP version yet."""
+    port = named("port")
+    for item in records.by(tx.conn, port, network_id=subnet["network_id"], device_owner=GATEWAY):
+        versions = {6 if ":" in held["ip_address"] else 4 for held in item["fixed_ips"]}
+        if subnet["ip_version"] not in versions:
+            port.update(tx, item, {"fixed_ips": [*item["fixed_ips"], {"subnet_id": subnet["id"]}]})
+
+
 def follow(tx: Transaction, port: Record) -> None:
     """A router's ``external_gateway_info`` repeats the addresses of its gateway port."""
     if port["device_owner"] != GATEWAY:

@@ -31,8 +31,8 @@ _LEAVE = sa.delete(PORT_GROUPS).where(PORT_GROUPS.c.port_id == sa.bindparam("_po
 
 def join(tx: Transaction, port_id: str, groups: Sequence[str]) -> None:
     """Note the groups of a new port."""
-    if groups:
-        tx.execute(_JOIN, [{"port_id": port_id, "security_group_id": id} for id in groups])
+    for id in groups:
+        tx.execute(_JOIN, {"port_id": port_id, "security_group_id": id})
 
 
 def leave(tx: Transaction, port_id: str) -> None:

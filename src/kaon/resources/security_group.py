@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,10 +22,16 @@ EGRESS_RULES = ({"direction": "egress", "ethertype": "IPv4"}, {"direction": "egr
 """What every new group lets out."""
 
 
+@cache
+def _default() -> sa.Select[Any]:
+    column = SECURITY_GROUP.table.c
+    return sa.select(column.id).where(column.default_of == sa.bindparam("_project"))
+
+
 def default_id(conn: sa.Connection, project_id: str) -> str | None:
     """Id of the project's default group, None while it has none."""
-    table = SECURITY_GROUP.table
-    return conn.execute(sa.select(table.c.id).where(table.c.default_of == project_id)).scalar()
+    found: str | None = conn.execute(_default(), {"_project": project_id}).scalar()
+    return found
 
 
 def default_group(tx: Transaction, project_id: str) -> Record:

@@ -40,6 +40,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     )
     if ipam.is_auto(subnet):
         _give_automatic_addresses(tx, subnet)
+    elif network["external_to"]:
+        port_followers.give_gateways(tx, subnet)
     dhcp_port.ensure(tx, network["id"])
     return subnet
 

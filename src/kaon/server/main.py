@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -188,8 +189,12 @@ def main() -> None:
     privileges.drop(launch.run_as)
     privileges.watch_imports()
     privileges.die_with_parent(launch.parent)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launch, web, policy))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(launch, web, policy))
+    except migrate.SchemaError as error:
+        log.error("database cannot be used", extra={"reason": str(error)})
+        sys.exit(1)
 
 
 if __name__ == "__main__":

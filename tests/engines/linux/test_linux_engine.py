@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kaon.converge.loop import Converger
+from kaon.engines.base import Operation
 from kaon.engines.linux.engine import LinuxEngine
 from kaon.rows import (
     Address,
@@ -232,6 +233,15 @@ def test_a_row_that_cannot_be_made_fails_with_a_reason_and_blocks_no_other(engin
     assert set(reasons) == {"security_group/bad", "port/bad", "port/lost"}
     assert "network namespace nobody does not exist" in reasons["port/lost"]
     assert "nft chain inet kaon bad" in reasons["security_group/bad"]
+
+
+@pytest.mark.parametrize("name", ["kernel/core_pattern", "net/../kernel/core_pattern"])
+def test_settings_that_are_none_of_a_networks_are_refused(engine: LinuxEngine, name: str) -> None:
+    before = Path("/proc/sys/kernel/core_pattern").read_text()
+    wanted = row(Sysctl(value="|/bin/evil"), "", name, origin="router/r1")
+    (failed,) = engine.apply([Operation(wanted.id, None, wanted)])
+    assert name in failed.reason
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == before
 
 
 def test_a_port_fails_until_its_namespace_appears(engine: LinuxEngine) -> None:

@@ -31,6 +31,8 @@ def config(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> s
     """
     for line in server.options:
         _one_line(line)
+        if line.partition("=")[0].strip() not in _ALLOWED:
+            raise ValueError(f"{line!r} is none of the options that a network's dnsmasq is given")
     return "\n".join(
         (
             f"pid-file={folder / 'pid'}",
@@ -54,6 +56,15 @@ def config(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> s
     )
 
 
+_ALLOWED = frozenset(
+    {
+        *("port", "interface", "except-interface", "bind-dynamic", "no-hosts", "no-resolv", "no-ping", "leasefile-ro"),
+        *("server", "domain", "local", "dhcp-range", "dhcp-option", "dhcp-authoritative", "dhcp-host", "dhcp-mac"),
+        *("enable-ra", "quiet-ra", "ra-param", "address", "host-record"),
+    }
+)
+"""Options that name addresses, names and interfaces only. Others run programs or read files, as root: a server that
+somebody has taken over must not get that far."""
 _ALWAYS = frozenset({"no-hosts", "no-resolv", "no-ping", "leasefile-ro", "dhcp-authoritative"})
 
 

@@ -65,6 +65,10 @@ class SysctlManager:
             value = operation.new.value
             assert isinstance(value, Sysctl)
             path = _ROOT / name
+            if not name.startswith("net/") or ".." in path.parts:
+                # The agent is root, the server is not: what belongs to no network is not the server's to set.
+                failed.append(Failed(operation.id, operation.new.origin, f"setting {name} is none of a network's"))
+                continue
             try:
                 with self._namespaces.get(netns).entered():
                     if path.read_text().split() != value.value.split():
