@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from kaon.resources import port as ports
 from tests.api.cloud import Cloud
@@ -63,6 +64,28 @@ async def test_bulk_creation_makes_all_or_none_and_takes_no_address_when_it_fail
     assert (await cloud("member:red", "POST", "/ports", {"ports": bad}))[0] == 409
     port = await cloud.made("member:red", "/ports", network_id=net["id"])
     assert addresses(port) == ["10.0.0.5"]
+
+
+async def test_a_port_costs_as_many_statements_on_a_full_network_as_on_an_empty_one(
+    cloud: Cloud, net: dict[str, Any]
+) -> None:
+    statements: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    async def counted() -> int:
+        sa.event.listen(cloud.store.engine, "before_cursor_execute", note)
+        await cloud.made("member:red", "/ports", network_id=net["id"])
+        sa.event.remove(cloud.store.engine, "before_cursor_execute", note)
+        count = len(statements)
+        statements.clear()
+        return count
+
+    await cloud.made("member:red", "/ports", network_id=net["id"])  # makes the project's default group
+    empty = await counted()
+    await cloud("member:red", "POST", "/ports", {"ports": [{"network_id": net["id"]}] * 150})
+    assert await counted() == empty <= 20
 
 
 @pytest.mark.parametrize(
@@ -283,6 +306,12 @@ async def test_changed_addresses_keep_what_stays_and_free_what_goes(cloud: Cloud
     assert addresses(body["port"]) == ["10.0.0.2", "10.0.0.3"] and body["port"]["revision_number"] == 1
     _, body = await cloud("member:red", "PUT", path, {"port": {"fixed_ips": [{"subnet_id": net["subnet"]}]}})
     assert addresses(body["port"]) == ["10.0.0.2"]
+    got = await answer(cloud, "member:red", "PUT", path, fixed_ips=[{}])
+    assert got == (
+        400,
+        "InvalidInput",
+        "Invalid input for operation: IP allocation requires subnet_id or ip_address.",
+    )
     _, body = await cloud("member:red", "PUT", path, {"port": {"fixed_ips": []}})
     assert addresses(body["port"]) == []
     assert addresses(await cloud.made("member:red", "/ports", network_id=net["id"])) == ["10.0.0.2"]

@@ -140,6 +140,26 @@ async def test_hosts_form_addresses_only_in_a_64(cloud: Cloud, net: dict[str, An
     assert answer[:2] == (400, "InvalidInput") and "requires the prefix to be /64" in answer[2]
 
 
+@pytest.mark.parametrize(
+    ("cidr", "gateway", "pools"),
+    [
+        ("10.0.0.4/31", "10.0.0.5", [("10.0.0.4", "10.0.0.4")]),
+        ("10.0.0.4/32", "10.0.0.5", [("10.0.0.4", "10.0.0.4")]),
+        ("255.255.255.255/32", "255.255.255.255", []),
+        ("fd00::/127", "fd00::1", []),
+    ],
+)
+async def test_tiny_subnets_without_dhcp(
+    cloud: Cloud, net: dict[str, Any], cidr: str, gateway: str, pools: list[tuple[str, str]]
+) -> None:
+    version = 6 if ":" in cidr else 4
+    subnet = await cloud.made(
+        "member:red", "/subnets", network_id=net["id"], ip_version=version, cidr=cidr, enable_dhcp=False
+    )
+    assert subnet["gateway_ip"] == gateway
+    assert [(pool["start"], pool["end"]) for pool in subnet["allocation_pools"]] == pools
+
+
 async def test_subnets_of_one_network_do_not_overlap_but_those_of_two_may(cloud: Cloud, net: dict[str, Any]) -> None:
     await cloud.made("member:red", "/subnets", network_id=net["id"], ip_version=4, cidr="10.0.0.0/16")
     answer = await refused(cloud, net, cidr="10.0.3.0/24")

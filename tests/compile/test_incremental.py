@@ -120,7 +120,8 @@ def advance(cloud: Cloud, networks: list[str], groups: list[str], action: str, o
         case "port":
             if port is None:
                 prefix = "10.0.0" if one % 2 == 0 else "10.0.1"
-                cloud.port(f"p{one}", network, f"{prefix}.{10 + two}", security_groups=[group])
+                # No two ports of a network share an address: the API sees to that, so it is no state to draw.
+                cloud.port(f"p{one}", network, f"{prefix}.{10 * (one + 1) + two}", security_groups=[group])
         case "groups" if port:
             cloud.put("port", port_id, security_groups=groups[: two % 4])
         case "pairs" if port:

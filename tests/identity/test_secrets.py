@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -48,7 +47,8 @@ async def test_nobodys_password_takes_as_long_to_check_as_a_wrong_one() -> None:
         known.append(await seconds(stored))
         unknown.append(await seconds(None))
     passwords.close()
-    assert 0.5 < median(known) / median(unknown) < 2
+    # The quickest of several: whatever else the machine does can only make one slower.
+    assert 0.5 < min(known) / min(unknown) < 2
 
 
 async def test_hashes_are_argon2id_with_a_salt_of_their_own() -> None:

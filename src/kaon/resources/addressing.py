@@ -75,22 +75,29 @@ def is_eui64(address: str) -> bool:
     return ":" in address and number(address) >> 24 & 0xFFFF == 0xFFFE
 
 
-def without(ranges: Iterable[Range], taken: Iterable[int]) -> list[Range]:
-    """Ranges less single numbers; the ranges are disjoint and come back in order."""
+def difference(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
+    """Ranges less others, in order; each side is disjoint in itself."""
     left: list[Range] = []
-    used = sorted(set(taken))
+    cuts = sorted(holes)
     position = 0
     for first, last in sorted(ranges):
-        while position < len(used) and used[position] < first:
+        while position < len(cuts) and cuts[position][1] < first:
             position += 1
-        while position < len(used) and used[position] <= last:
-            if used[position] > first:
-                left.append((first, used[position] - 1))
-            first = used[position] + 1
-            position += 1
+        for index in range(position, len(cuts)):
+            start, end = cuts[index]
+            if start > last:
+                break
+            if start > first:
+                left.append((first, start - 1))
+            first = max(first, end + 1)
         if first <= last:
             left.append((first, last))
     return left
+
+
+def without(ranges: Iterable[Range], taken: Iterable[int]) -> list[Range]:
+    """Ranges less single numbers."""
+    return difference(ranges, ((number, number) for number in set(taken)))
 
 
 def overlapping(ranges: Iterable[Range]) -> tuple[Range, Range] | None:

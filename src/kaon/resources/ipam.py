@@ -264,7 +264,8 @@ def difference(
             keep.append(found)
     for item in (item for item in wanted if "ip_address" not in item):
         found = next(
-            (ip for ip in free.values() if ip["subnet_id"] == item["subnet_id"] and ip["ip_address"] not in stale), None
+            (ip for ip in free.values() if ip["subnet_id"] == item.get("subnet_id") and ip["ip_address"] not in stale),
+            None,
         )
         if found is None:
             add.append(item)

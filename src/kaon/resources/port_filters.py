@@ -32,7 +32,7 @@ def _pairs(values: Iterable[str], name: str, keys: tuple[str, ...]) -> dict[str,
 
 def fixed_ips(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
     held = ALLOCATIONS.c
-    wanted = _pairs(values, "fixed_ips", ("ip_address", "subnet_id", "ip_address_substr", "subnet"))
+    wanted = _pairs(values, "fixed_ips", ("ip_address", "subnet_id", "ip_address_substr"))
     conditions = []
     for key, texts in wanted.items():
         matched: sa.ColumnElement[bool]

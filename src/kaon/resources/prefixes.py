@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kaon.resources import addressing
 from kaon.resources.addressing import Network
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.store.journal import Record
@@ -23,18 +24,18 @@ def joined(items: Iterable[Network]) -> list[Network]:
     return list(ipaddress.collapse_addresses(items))  # type: ignore[type-var]
 
 
+def _spans(items: Iterable[Network], version: int) -> list[addressing.Range]:
+    return [addressing.bounds(item) for item in joined(item for item in items if item.version == version)]
+
+
 def less(items: Iterable[Network], taken: Iterable[Network]) -> list[Network]:
-    """Prefixes without the addresses of others."""
-    left = joined(items)
-    for hole in taken:
-        pieces: list[Network] = []
-        for item in left:
-            if item.version != hole.version or not item.overlaps(hole):
-                pieces.append(item)
-            elif hole.prefixlen > item.prefixlen:
-                pieces += item.address_exclude(hole)  # type: ignore[arg-type]
-        left = pieces
-    return sorted(left, key=lambda item: int(item.network_address))
+    """Prefixes without the addresses of others, in order."""
+    whole, holes = list(items), list(taken)
+    left: list[Network] = []
+    for version, address in ((4, ipaddress.IPv4Address), (6, ipaddress.IPv6Address)):
+        for first, last in addressing.difference(_spans(whole, version), _spans(holes, version)):
+            left += ipaddress.summarize_address_range(address(first), address(last))
+    return left
 
 
 def contains_all(outer: Sequence[str], inner: Sequence[str]) -> bool:
@@ -44,7 +45,11 @@ def contains_all(outer: Sequence[str], inner: Sequence[str]) -> bool:
 
 def share_any(left: Sequence[str], right: Sequence[str]) -> bool:
     """Whether two sets of prefixes have an address in common."""
-    return any(a.version == b.version and a.overlaps(b) for a in _networks(left) for b in _networks(right))
+    sides = _networks(left), _networks(right)
+    return any(
+        addressing.overlapping(span for side in sides for span in _spans(side, version)) is not None
+        for version in (4, 6)
+    )
 
 
 def completed(values: dict[str, Any]) -> Record:

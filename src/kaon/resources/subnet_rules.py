@@ -26,7 +26,8 @@ def completed(body: dict[str, Any]) -> Record:
     prefix = addressing.network(values["cidr"])
     if "gateway_ip" not in values:
         first, _ = addressing.bounds(prefix)
-        values["gateway_ip"] = addressing.text(prefix.version, first + 1)
+        # The very last address there is has no next one.
+        values["gateway_ip"] = addressing.text(prefix.version, min(first + 1, 2**prefix.max_prefixlen - 1))
     if "allocation_pools" in values:
         values["allocation_pools"] = _checked_pools(values["allocation_pools"], prefix)
         _check_gateway_outside(values["gateway_ip"], values["allocation_pools"])
