@@ -204,14 +204,20 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
-    migrate.prepare(Path(launch.folder) / "kaon.db")
-    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
-    privileges.drop(launch.run_as)
-    privileges.watch_imports()
-    privileges.die_with_parent(launch.parent)
+    database = Path(launch.folder) / "kaon.db"
     try:
+        migrate.prepare(database)
+        policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+        privileges.drop(launch.run_as)
+        privileges.watch_imports()
+        privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(launch, web, policy))
     except migrate.SchemaError as error:
-        log.error("database cannot be used", extra={"reason": str(error)})
-        sys.exit(1)
+        reason = str(error)
+    except sa.exc.DatabaseError as error:
+        reason = f"{database}: {error.orig}; restore a backup if the file is damaged, make room if the disk is full"
+    else:
+        return
+    log.error("database cannot be used", extra={"reason": reason})
+    sys.exit(1)
