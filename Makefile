@@ -12,7 +12,8 @@ demo: setup
 
 # Every test. Those that need a network make namespaces of their own; without root, in a user namespace.
 test: setup
-	@$(BIN)/python scripts/rootless.py $(BIN)/python -m pytest -q $(ARGS)
+	@scripts/test-keystone.sh
+	@KEYSTONE_PYTHON=$(CURDIR)/.venv-keystone/bin/python $(BIN)/python scripts/rootless.py $(BIN)/python -m pytest -q $(ARGS)
 
 # What is quick to know before a commit.
 check: setup
@@ -30,5 +31,5 @@ bench: setup
 	@$(BIN)/python scripts/rootless.py $(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf .venv .venv-keystone build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

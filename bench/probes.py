@@ -13,7 +13,6 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -25,6 +24,8 @@ from kaon.engines.linux import netlink as nl
 PATIENCE = 10.0
 _LINKS = 1
 _NEWADDR = 20
+_CARRIER = 0x10000
+"""IFF_LOWER_UP: the far end of the cable is up as well."""
 _ECHO, _ECHO_REPLY = 8, 0
 _AGAIN = 0.0005
 """Seconds between two packets of a probe: the resolution of what it finds."""
@@ -97,7 +98,8 @@ def _await_link(links: nl.NetlinkSocket, ifname: str) -> None:
     while time.monotonic() < deadline:
         select.select([links.fileno()], [], [], PATIENCE)
         for message in links.news()[0]:
-            if message.kind == ln.NEWLINK and (link := ln.parse(message.body)).name == ifname and link.up:
+            (flags,) = struct.unpack_from("=8xI", message.body)
+            if message.kind == ln.NEWLINK and flags & _CARRIER and ln.parse(message.body).name == ifname:
                 return
     raise TimeoutError(f"no interface {ifname} within {PATIENCE:.0f} s")
 
@@ -128,11 +130,16 @@ def _echo(number: int) -> bytes:
 
 
 class Stream:
-    """Datagrams from one instance to another, twice a millisecond; tells when they begin and cease to pass."""
+    """Datagrams from one instance to another, twice a millisecond; tells when they begin and cease to pass.
 
-    def __init__(self, source: Instance, target: Instance, port: int) -> None:
+    `answered`: each that arrives is answered, so that the kernel holds them to be an established connection. Else
+    every one of them is judged by the rules.
+    """
+
+    def __init__(self, source: Instance, target: Instance, port: int, *, answered: bool = False) -> None:
         """Use it as a context: it runs as long as that lasts."""
         self._to = (target.address, port)
+        self._answered = answered
         self._out = within(source.netns, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._in = within(target.netns, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._in.bind(("0.0.0.0", port))
@@ -152,38 +159,37 @@ class Stream:
         self._in.close()
         self._out.close()
 
-    def opened_by(self, act: Callable[[], object]) -> float:
-        """Milliseconds from the start of `act` to the first datagram that arrives after it; none may arrive before."""
+    def closed(self) -> None:
+        """Forget what has arrived; from now on nothing should."""
         self._first = 0.0
-        begun = time.perf_counter()
-        act()
+
+    def opened(self) -> float:
+        """The time (time.perf_counter) of the first datagram since `closed`."""
         deadline = time.monotonic() + PATIENCE
         while not self._first:
             if time.monotonic() > deadline:
                 raise TimeoutError("no datagram arrives although it should")
             time.sleep(_AGAIN)
-        return (self._first - begun) * 1000
+        return self._first
 
-    def closed_by(self, act: Callable[[], object]) -> float:
-        """Milliseconds from the start of `act` to the last datagram that arrives."""
-        begun = time.perf_counter()
-        act()
+    def last(self) -> float:
+        """The time of the last datagram, once none has come for a fifth of a second."""
         deadline = time.monotonic() + PATIENCE
         while time.perf_counter() - self._last < 0.2:
             if time.monotonic() > deadline:
                 raise TimeoutError("datagrams still arrive although they should not")
-            time.sleep(_AGAIN)
-        return (self._last - begun) * 1000
+            time.sleep(0.01)
+        return self._last
 
     def _run(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(OSError):  # refused by the packet filter of the sender's own port
                 self._out.sendto(b"kaon", self._to)
-            try:
+            with contextlib.suppress(BlockingIOError):
                 while True:
-                    self._in.recv(64)
+                    _, source = self._in.recvfrom(64)
                     self._last = time.perf_counter()
                     self._first = self._first or self._last
-            except BlockingIOError:
-                pass
+                    if self._answered:
+                        self._in.sendto(b"noak", source)
             time.sleep(_AGAIN)

@@ -133,29 +133,37 @@ class Cloud:
         target, outsider = self.instance(self.group), self.instance(self.outsiders)
         self.attach(target)
         self.attach(outsider)
-        found: dict[str, list[float]] = {
-            name: [] for name in ("rule added", "rule removed", "member joins", "member leaves")
-        }
         rule = {"security_group_id": self.group, "direction": "ingress", "protocol": "udp"}
-        with Stream(outsider, target, 5000) as stream:
+        opened: dict[str, list[float]] = {"rule added": [], "member joins": []}
+        closed: dict[str, list[float]] = {"rule removed": [], "member leaves": []}
+        cut: dict[str, list[float]] = {name: [] for name in closed}
+
+        def change(name: str, act: Callable[[], object]) -> None:
+            self.quiet()
+            stream.closed()
+            begun = time.perf_counter()
+            act()
+            if name in opened:
+                opened[name].append((stream.opened() - begun) * 1000)
+                established.opened()
+            else:
+                closed[name].append((stream.last() - begun) * 1000)
+                cut[name].append((established.last() - begun) * 1000)
+                established.closed()
+
+        with Stream(outsider, target, 5000) as stream, Stream(outsider, target, 5001, answered=True) as established:
             for turn in range(rounds):
                 self._show(f"security group, {existing} ports: {turn + 1} of {rounds}")
-                made: dict[str, str] = {}
-                self.quiet()
-                found["rule added"].append(
-                    stream.opened_by(lambda: made.update(self.kaon.make("security-group-rules", **rule)))  # noqa: B023
-                )
-                self.quiet()
-                path = f"security-group-rules/{made['id']}"
-                found["rule removed"].append(
-                    stream.closed_by(lambda: self.kaon.ask("DELETE", path))  # noqa: B023
-                )
-                self.quiet()
-                found["member joins"].append(stream.opened_by(lambda: self._join(outsider, self.group)))
-                self.quiet()
-                found["member leaves"].append(stream.closed_by(lambda: self._join(outsider, self.outsiders)))
-        for name, taken in found.items():
-            self.figures.append(times(f"{name}, {existing} ports in the group", taken, 10.0))
+                change("rule added", lambda: self.kaon.make("security-group-rules", **rule))
+                made = self.kaon.ask("GET", f"security-group-rules?security_group_id={self.group}&protocol=udp")
+                path = f"security-group-rules/{made['security_group_rules'][0]['id']}"
+                change("rule removed", lambda: self.kaon.ask("DELETE", path))  # noqa: B023
+                change("member joins", lambda: self._join(outsider, self.group))
+                change("member leaves", lambda: self._join(outsider, self.outsiders))
+        for what, taken in (opened | closed).items():
+            self.figures.append(times(f"{what}, {existing} ports in the group", taken, 10.0, note="until packets tell"))
+        for what, taken in cut.items():
+            self.figures.append(times(f"{what}, {existing} ports: established flows cut", taken, 10.0))
 
     def _join(self, instance: Instance, group: str) -> None:
         self.kaon.ask("PUT", f"ports/{instance.port_id}", {"port": {"security_groups": [group]}})

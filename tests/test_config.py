@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kaon import config
 from kaon.config import ConfigError, Settings, load
+from kaon.resources.catalog import resources
+from kaon.resources.declare import counted
 
 ENVIRONMENT = {"HOME": "/home/ada"}
 
@@ -137,3 +141,22 @@ def test_every_setting_has_a_description_and_a_variable_of_its_own() -> None:
     assert set(config.SETTINGS) >= config.SECRETS
     assert not config.NOT_SETTINGS & set(variables)
     assert isinstance(Settings(), Settings)
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    """One that is declared but that nobody reads would promise what does not happen."""
+    source = Path(config.__file__).parent
+    text = "\n".join(path.read_text() for path in source.rglob("*.py") if path != Path(config.__file__))
+    # A section may be handed over as a whole.
+    whole = set(re.findall(r"asdict\(settings\.(\w+)\)", text))
+    unread = [
+        setting.path
+        for setting in config.SETTINGS.values()
+        if setting.section not in whole and not re.search(rf"\bsettings\.{re.escape(setting.path)}\b", text)
+    ]
+    assert unread == []
+
+
+def test_quotas_have_the_same_defaults_wherever_they_are_declared() -> None:
+    resources()
+    assert msgspec.structs.asdict(Settings().quota) == {resource.name: resource.quota for resource in counted()}

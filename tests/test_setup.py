@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "setup.sh"
+KEYSTONE = ("scripts/test-keystone.sh", "tests/identity/keystone-constraints.txt")
 
 
 @pytest.fixture
@@ -116,13 +117,15 @@ def project_requirements() -> list[str]:
     return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml", "Makefile", "scripts/setup.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "name", ["constraints.txt", "pyproject.toml", "Makefile", "scripts/setup.sh", ".ci/run", *KEYSTONE]
+)
 def test_no_address_of_a_package_index_is_written_down(name: str) -> None:
     text = (ROOT / name).read_text()
     assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links|-i ", text) == []
 
 
-@pytest.mark.parametrize("name", ["scripts/setup.sh", ".ci/run"])
+@pytest.mark.parametrize("name", ["scripts/setup.sh", "scripts/test-keystone.sh", ".ci/run"])
 def test_scripts_can_be_run(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     subprocess.run(["/bin/sh", "-n", ROOT / name], check=True)

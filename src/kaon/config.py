@@ -21,18 +21,12 @@ ENVIRONMENT_PREFIX = "KAON_"
 NOT_SETTINGS = frozenset({"KAON_CONFIG", "KAON_LAUNCH_FD", "KAON_INHERITED"})
 """Variables with the prefix that are no settings: the file's path, and what `kaon up` hands to its own processes."""
 
-SECRETS = frozenset({"admin_password", "identity.password", "nova.metadata_secret", "database.url"})
+SECRETS = frozenset({"admin_password", "identity.password", "nova.metadata_secret"})
 """Settings that are never printed, and are given only to the process that needs them."""
 
 
 class ConfigError(Exception):
     """A setting that cannot be used: which, where it was set, why, and what to write instead."""
-
-
-class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where intent is stored."""
-
-    url: Annotated[str, Meta(description="SQLAlchemy URL; empty: an SQLite file in the data folder")] = ""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,10 +63,6 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Defaults of networks."""
 
     mtu: Annotated[int, Meta(ge=1280, le=65535, description="Bytes that the physical networks carry")] = 1500
-    default_type: Annotated[
-        Literal["vxlan", "local"], Meta(description="Type of a network for which nobody names one")
-    ] = "vxlan"
-    local_ip: Annotated[str, Meta(description="Address that VXLAN tunnels of this host end at")] = "127.0.0.1"
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +103,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     physical_networks: Annotated[
         dict[str, str], Meta(description='Physical networks: name = "bridge:NAME" or "interface:NAME"')
     ] = {}
-    database: Database = Database()
     identity: Identity = Identity()
     nova: Nova = Nova()
     dns: Dns = Dns()

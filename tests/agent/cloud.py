@@ -14,7 +14,7 @@ from kaon.channel import Attachment, Failure
 from kaon.engines.fake.engine import FakeEngine
 from kaon.rows import Bridge, Row, row
 from kaon.server.backlog import Backlog
-from kaon.server.channel import Channel, Handlers, Refused, Source
+from kaon.server.channel import Agent, Channel, Handlers, Refused, Source
 
 
 def bridge(name: str, mtu: int = 1500) -> Row:
@@ -36,6 +36,7 @@ class Server:
     epoch: str = "epoch-1"
     backlog: Backlog = field(default_factory=lambda: Backlog(1, []))
     reports: list[tuple[str, int, tuple[Failure, ...]]] = field(default_factory=list)
+    heard: list[Agent] = field(default_factory=list)
     channel: Channel | None = None
 
     async def start(self) -> None:
@@ -43,7 +44,8 @@ class Server:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         listener.listen()
-        self.channel = Channel(self.epoch, Handlers(self._source, self._attach, self._detach, self._report))
+        handlers = Handlers(self._source, self._attach, self._detach, self._report, self.heard.append)
+        self.channel = Channel(self.epoch, handlers)
         await self.channel.listen(listener)
 
     async def stop(self) -> None:

@@ -17,8 +17,7 @@ from kaon.engines.base import Operation, Scope
 from kaon.engines.fake.engine import FakeEngine
 from kaon.engines.linux.dnsmasq import DnsmasqManager
 from kaon.rows import DhcpHost, DhcpServer, Row, RowId, row
-from tests import sandbox
-from tests.agent import dhcp
+from tests import dhcp, sandbox
 from tests.wait import until
 
 pytestmark = pytest.mark.root

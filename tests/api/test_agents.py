@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kaon.resources import agent
@@ -11,20 +13,22 @@ from tests.api.l3 import kind, shown
 
 
 async def test_an_agent_is_alive_while_its_heartbeats_come(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    await cloud.store.write(lambda tx: agent.seen(tx, "host-1", "linux", started=True))
-    await cloud.store.write(lambda tx: agent.seen(tx, "host-1", "linux", {"ports": 3.0}))
+    monkeypatch.setattr(agent, "last_heard", {"host-1": time.time()})
+    await cloud.store.write(lambda tx: agent.seen(tx, "host-1", "linux"))
     _, body = await cloud("admin:ops", "GET", "/agents")
     (seen,) = body["agents"]
     assert (seen["host"], seen["agent_type"], seen["binary"]) == ("host-1", "Kaon agent", "kaon-agent")
     assert seen["alive"] is True and seen["admin_state_up"] is True
-    assert seen["configurations"] == {"engine": "linux", "ports": 3.0}
+    assert seen["configurations"] == {"engine": "linux"}
     assert "heartbeat" not in seen and "revision_number" not in seen
     path = f"/agents/{seen['id']}"
-    monkeypatch.setattr(agent, "DEAD_AFTER", -1.0)
-    assert (await shown(cloud, "admin:ops", path))["alive"] is False
+    agent.last_heard["host-1"] = 1e9
+    dead = await shown(cloud, "admin:ops", path)
+    assert (dead["alive"], dead["heartbeat_timestamp"]) == (False, "2001-09-09 01:46:40")
     assert (await cloud("admin:ops", "GET", "/agents?alive=true"))[1] == {"agents": []}
-    monkeypatch.undo()
+    agent.last_heard["host-1"] = time.time()
     assert (await shown(cloud, "admin:ops", path))["alive"] is True
+    assert (await cloud("admin:ops", "GET", "/agents?alive=false"))[1] == {"agents": []}
     changes = await cloud.store.read(lambda conn: journal.since(conn, 0))
     assert [change for change in changes if change.kind == "agent"] == []
 

@@ -14,6 +14,7 @@ import yaml
 from kaon import privileges
 from kaon.cli import datafolder
 from kaon.cli.datafolder import DataFolder, DataFolderError
+from kaon.config import Settings
 
 
 @pytest.fixture
@@ -77,7 +78,8 @@ def test_the_password_is_made_once_and_is_private(folder: DataFolder) -> None:
 
 
 def test_clouds_yaml_is_private_and_survives_any_password(folder: DataFolder) -> None:
-    datafolder.write_clouds(folder, "https://[::1]:9696", "RegionOne", 'a"b: {\\n}#é', "/c.pem")
+    settings = Settings(public_url="https://[::1]:9696")
+    datafolder.write_clouds(folder, settings, 'a"b: {\\n}#é', "/c.pem")
     assert mode(folder.clouds) == 0o600
     (name, cloud), *others = yaml.safe_load(folder.clouds.read_text())["clouds"].items()
     assert (name, others) == ("kaon", [])

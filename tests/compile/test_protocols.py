@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kaon.compile.protocols import canonical_rule, nft_matches
+from kaon.ip_protocols import NUMBERS
 
 
 def texts(with_prefixes: bool = False, **attributes: Any) -> list[str]:
@@ -63,3 +64,9 @@ def test_icmp_type_and_code_travel_in_the_ports_of_the_canonical_form() -> None:
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(ValueError, match="protocol 'quark'"):
         canonical_rule({"id": "r", "direction": "ingress", "ethertype": "IPv4", "protocol": "quark"})
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_every_protocol_that_the_api_takes_compiles(name: str) -> None:
+    (text,) = texts(protocol=name, ethertype="IPv6")
+    assert text == "meta nfproto ipv6 accept" if not NUMBERS[name] else "meta l4proto" in text

@@ -28,12 +28,12 @@ class Done(NamedTuple):
 
 
 class Shell:
-    """Runs `openstack` commands against the cloud that an environment names; close it with `close`."""
+    """Runs `openstack` commands against the cloud that `OS_` variables name; close it with `close`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.shell"],
-            env={**environment, "OS_CLOUD": environment.get("OS_CLOUD", "kaon"), "COLUMNS": "400"},
+            env={**environment, "COLUMNS": "400"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.shell import Shell
+from tests.running import Running
 
 pytestmark = pytest.mark.slow
 
@@ -229,7 +230,7 @@ def test_what_the_cloud_is_made_of(admin: Shell) -> None:
     assert admin(f"network agent show {agents[0]['ID']}")["description"] == "here"
 
 
-def test_a_tenant_of_ones_own(admin: Shell) -> None:
+def test_a_tenant_of_ones_own(admin: Shell, kaon: Running) -> None:
     project = admin("project create red --description d")
     user = admin("user create alice --password secret --project red")
     admin("role create auditor")
@@ -237,18 +238,28 @@ def test_a_tenant_of_ones_own(admin: Shell) -> None:
     admin("role add --user alice --project red auditor")
     held = admin("role assignment list --user alice --project red --names")
     assert {row["Role"] for row in held} == {"member", "auditor"}
-    asks = "--os-username alice --os-password secret --os-project-name red"
-    network = admin(f"{asks} network create hers")
-    assert network["project_id"] == project["id"]
-    assert names(admin(f"{asks} network list")) == {"hers"}
-    assert admin.run(f"{asks} project create other").status == 1
-    admin(f"{asks} network delete hers")
+    assert user["id"] in {row["ID"] for row in admin("user list")}
+
+    alice = Shell(
+        kaon.environment
+        | {"OS_AUTH_URL": f"{kaon.url}/identity/v3", "OS_USERNAME": "alice", "OS_PASSWORD": "secret"}
+        | {"OS_PROJECT_NAME": "red", "OS_USER_DOMAIN_ID": "default", "OS_PROJECT_DOMAIN_ID": "default"}
+    )
+    try:
+        assert alice("network create hers")["project_id"] == project["id"]
+        assert names(alice("network list")) == {"hers"}
+        assert "403" in alice.run("project create other").errors
+        assert "403" in alice.run("network create outer --external").errors
+        alice("network delete hers")
+        assert alice("network agent list") == []
+    finally:
+        alice.close()
+
     admin("user set alice --name alicia --disable")
     assert admin("user show alicia")["enabled"] is False
     admin("role remove --user alicia --project red auditor")
     admin("role delete auditor")
     admin("project set red --name crimson")
     assert admin("project show crimson")["id"] == project["id"]
-    assert user["id"] in {row["ID"] for row in admin("user list")}
     admin("user delete alicia")
     admin("project delete crimson")

@@ -1,16 +1,8 @@
-"""Trusting OpenStack's own Keystone, where one is installed.
-
-`KAON_TEST_KEYSTONE` names the Python of an environment that has it (`python -m venv V && V/bin/pip install keystone`);
-it is kept apart because its dependencies are many. The same story is told of our own Keystone in `test_remote.py`.
-"""
+"""Trusting OpenStack's own Keystone. The same story is told of our own one in `test_remote.py`."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,74 +10,26 @@ import pytest
 
 from kaon.identity.errors import IdentityError
 from kaon.identity.remote import RemoteValidator, ServiceCredentials
-from tests.wait import until
+from tests.keystone import PASSWORD, keystone_in, needs_keystone
 
-PYTHON = os.environ.get("KAON_TEST_KEYSTONE", "")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason="KAON_TEST_KEYSTONE names no Python that has Keystone"),
-]
-
-CONFIGURATION = """
-[DEFAULT]
-log_file = {folder}/keystone.log
-[database]
-connection = sqlite:///{folder}/keystone.db
-[fernet_tokens]
-key_repository = {folder}/fernet
-[fernet_receipts]
-key_repository = {folder}/fernet
-[credential]
-key_repository = {folder}/credential
-"""
-
-SERVE = """
-import os
-from wsgiref.simple_server import make_server
-from keystone.wsgi.api import application
-make_server("127.0.0.1", int(os.environ["PORT"]), application).serve_forever()
-"""
+pytestmark = [pytest.mark.slow, needs_keystone]
 
 
 @pytest.fixture(scope="module")
 def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Keystone with the administrator `admin`, password `pw`."""
-    folder = tmp_path_factory.mktemp("keystone")
-    configuration = folder / "keystone.conf"
-    configuration.write_text(CONFIGURATION.format(folder=folder))
-    owner = ("--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid()))
-    manage = [str(Path(PYTHON).parent / "keystone-manage"), "--config-file", str(configuration)]
-    for command in (("db_sync",), ("fernet_setup", *owner), ("credential_setup", *owner),
-                    ("bootstrap", "--bootstrap-password", "pw")):  # fmt: skip
-        subprocess.run([*manage, *command], check=True, capture_output=True, timeout=100)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "OS_KEYSTONE_CONFIG_FILES": str(configuration), "PORT": str(port)}
-    with (folder / "out").open("wb") as out:
-        process = subprocess.Popen([PYTHON, "-c", SERVE], env=environment, stdout=out, stderr=out)
-    try:
-        until(lambda: _answers(port), 30)
-        yield f"http://127.0.0.1:{port}/v3"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    with keystone_in(tmp_path_factory.mktemp("keystone")) as url:
+        yield url
 
 
 @pytest.fixture
 async def remote(keystone: str) -> AsyncIterator[RemoteValidator]:
-    made = RemoteValidator(keystone, ServiceCredentials("admin", "pw", "admin"), ttl=0)
+    made = RemoteValidator(keystone, ServiceCredentials("admin", PASSWORD, "admin"), ttl=0)
     yield made
     await made.close()
 
 
 async def _token(http: httpx.AsyncClient, scope: Any) -> str:
-    user = {"name": "admin", "domain": {"id": "default"}, "password": "pw"}
+    user = {"name": "admin", "domain": {"id": "default"}, "password": PASSWORD}
     auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}
     response = await http.post("/auth/tokens", json={"auth": auth})
     assert response.status_code == 201, response.text

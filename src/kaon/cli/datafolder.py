@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from kaon.config import Settings
+
 LOCK_PATIENCE = 12.0
 """Seconds for which the processes of a supervisor that was killed may take to end."""
 
@@ -172,23 +174,37 @@ def admin_password(folder: DataFolder, chosen: str) -> str:
     return password
 
 
-def write_clouds(folder: DataFolder, url: str, region: str, password: str, cacert: str) -> None:
-    """Write clouds.yaml with the one cloud `kaon`. Its strings are JSON's, which YAML 1.2 contains."""
-    lines = [
-        "clouds:",
-        "  kaon:",
-        f"    region_name: {_quoted(region)}",
-        '    identity_api_version: "3"',
-        "    auth:",
-        f"      auth_url: {_quoted(url + '/identity/v3')}",
-        "      username: admin",
-        f"      password: {_quoted(password)}",
-        "      project_name: admin",
-        "      user_domain_id: default",
-        "      project_domain_id: default",
-    ]
+def write_clouds(folder: DataFolder, settings: Settings, password: str, cacert: str) -> None:
+    """Write clouds.yaml with the one cloud `kaon`: its administrator, or the service user where a real Keystone is.
+
+    `password` is the administrator's. Strings are JSON's, which YAML 1.2 contains.
+    """
+    remote = settings.identity
+    cloud = {"region_name": remote.region, "identity_api_version": "3"}
+    auth = {
+        "auth_url": f"{settings.public_url}/identity/v3",
+        "username": "admin",
+        "password": password,
+        "project_name": "admin",
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+    }
+    if remote.url:
+        auth = {
+            "auth_url": remote.url,
+            "username": remote.username,
+            "password": remote.password,
+            "project_name": remote.project_name,
+            "user_domain_name": remote.user_domain_name,
+            "project_domain_name": remote.project_domain_name,
+        }
+        # Its catalog is its administrator's, who need not have entered Kaon there yet.
+        cloud["network_endpoint_override"] = settings.public_url
     if cacert:
-        lines.append(f"    cacert: {_quoted(cacert)}")
+        cloud["cacert"] = cacert
+    lines = ["clouds:", "  kaon:"]
+    lines += [f"    {name}: {_quoted(value)}" for name, value in cloud.items()]
+    lines += ["    auth:", *(f"      {name}: {_quoted(value)}" for name, value in auth.items())]
     write_private(folder.clouds, "\n".join(lines) + "\n")
 
 

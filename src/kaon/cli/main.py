@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "attach": Command("kaon.cli.attach", "make a port appear on this host, in a namespace or as a tap device"),
     "detach": Command("kaon.cli.detach", "remove a port from this host"),
     "exec": Command("kaon.cli.inside", "run a command in the network of a Kaon that runs without root"),
+    "identity": Command("kaon.cli.identity", "look after the embedded Keystone: rotate the keys of its tokens"),
     "demo": Command("kaon.cli.demo", "run the main job on this machine, in a network of its own, with the evidence"),
     "config": Command("kaon.cli.settings", "print every setting with its value, as a file to start from"),
 }

@@ -75,7 +75,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     settings = msgspec.structs.replace(settings, public_url=url)
     password = datafolder.admin_password(folder, settings.admin_password)
     cacert = _certificate_to_trust(settings.tls_cert)
-    datafolder.write_clouds(folder, url, settings.identity.region, password, cacert)
+    datafolder.write_clouds(folder, settings, password, cacert)
 
     common = Launch(settings=settings, agent_socket=str(folder.socket), lock_fd=lock)
     server = Child(
@@ -90,13 +90,13 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
             bootstrap_password=password,
         ),
     )
-    secrets = ("admin_password", "identity.password", "database.url")
+    secrets = ("admin_password", "identity.password")
     agent = Child(
         "agent",
         "kaon.agent",
         msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
     )
-    watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), server, agent)
+    watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), settings.identity.url, server, agent)
     # The password is in the pipes from here on, and in nobody's environment.
     os.environ.pop("KAON_ADMIN_PASSWORD", None)
     return Supervisor([server, agent], watcher.changed).run()
@@ -108,6 +108,7 @@ class Watcher:
 
     folder: datafolder.DataFolder
     state: datafolder.State
+    keystone: str
     server: Child
     agent: Child
     greeted: bool = False
@@ -118,17 +119,18 @@ class Watcher:
         datafolder.write_state(self.folder, self.state)
         if self.server.ready and not self.greeted:
             self.greeted = True
-            print(greeting(self.folder, self.state.url), flush=True)
+            print(greeting(self.folder, self.state.url, self.keystone), flush=True)
 
 
-def greeting(folder: datafolder.DataFolder, url: str) -> str:
-    """Where everything is, for the person at the terminal."""
+def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str:
+    """Where everything is, for the person at the terminal. `keystone` is the URL of a real one, where there is one."""
+    admin = f"user admin, project admin, domain default; password in {folder.password}"
     return "\n".join(
         (
             f"Kaon is ready at {url}",
             f"  Network    {url}/v2.0",
-            f"  Identity   {url}/identity/v3",
-            f"  Admin      user admin, project admin, domain default; password in {folder.password}",
+            f"  Identity   {keystone or f'{url}/identity/v3'}",
+            f"  Admin      {'as this Keystone says' if keystone else admin}",
             f"  Clouds     {folder.clouds}",
             f"  Try        OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud kaon network list",
         )

@@ -5,37 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from kaon.ip_protocols import NUMBERS
 from kaon.rows import AclRule
 from kaon.world.world import Record
 
-# Names that the API accepts, with their IANA protocol numbers.
-NUMBERS = {
-    "ah": 51,
-    "dccp": 33,
-    "egp": 8,
-    "esp": 50,
-    "gre": 47,
-    "icmp": 1,
-    "icmpv6": 58,
-    "igmp": 2,
-    "ip": -1,
-    "any": -1,
-    "ipip": 4,
-    "ipv6-encap": 41,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "ipv6-nonxt": 59,
-    "ipv6-opts": 60,
-    "ipv6-route": 43,
-    "ospf": 89,
-    "pgm": 113,
-    "rsvp": 46,
-    "sctp": 132,
-    "tcp": 6,
-    "udp": 17,
-    "udplite": 136,
-    "vrrp": 112,
-}
 _WITH_PORTS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 
 
@@ -60,12 +33,12 @@ def canonical_rule(rule: Record) -> AclRule:
 
 
 def _number(protocol: object, ethertype: int) -> int:
-    if protocol in (None, "", 0, "0"):
-        return -1
-    text = str(protocol).lower()
-    number = int(text) if text.isdecimal() else NUMBERS.get(text)
+    text = str(protocol or "any").lower()
+    number = int(text) if text.isdecimal() else NUMBERS.get(text, 0 if text == "any" else None)
     if number is None:
         raise ValueError(f"security group rule has protocol {protocol!r}: use a number or one of {sorted(NUMBERS)}")
+    if number == 0:
+        return -1
     # ICMP in an IPv6 rule has always meant ICMPv6.
     return 58 if number == 1 and ethertype == 6 else number
 

@@ -21,6 +21,11 @@ MAX_ACTIVE = 3
 """Keys kept by a rotation. A token outlives its key when (MAX_ACTIVE - 2) rotations take less than its lifetime."""
 
 
+def keys_folder(server: Path) -> Path:
+    """Where the keys of a server lie whose own files are in `server`."""
+    return server / "keys"
+
+
 def _numbers(folder: Path) -> tuple[int, ...]:
     """The numbers of the keys in `folder`, the primary first and the staged last. Empty when there is no folder."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,24 +20,27 @@ TYPE, BINARY = "Kaon agent", "kaon-agent"
 DEAD_AFTER = 5.0
 """Seconds without a heartbeat after which an agent counts as dead."""
 
+last_heard: dict[str, float] = {}
+"""Host -> Unix time of its agent's last word, of the agents that this process speaks with.
 
-def seen(
-    tx: Transaction, host: str, engine: str, figures: Mapping[str, float] | None = None, started: bool = False
-) -> None:
-    """Note that a host's agent lives. This is state, not intent: nothing is journalled.
+Heartbeats are kept here and not in the database, where each would be a commit; a host is absent until its row is known
+to be there. What is stored is when the agent started.
+"""
 
-    `engine` names what it drives, `figures` are shown as its configuration; `started` says that it has just connected.
+
+def seen(tx: Transaction, host: str, engine: str) -> None:
+    """Note that a host's agent has started. This is state, not intent: nothing is journalled.
+
+    `engine` names what it drives, and is shown as its configuration.
     """
     table = AGENT.table
     at = _timestamp(tx.now)
     changes: dict[str, Any] = {
         "heartbeat": int(tx.now * 1000),
-        "heartbeat_timestamp": at,
-        "configurations": {"engine": engine, **(figures or {})},
+        "started_at": at,
+        "configurations": {"engine": engine},
         "revision_number": table.c.revision_number + 1,
     }
-    if started:
-        changes["started_at"] = at
     if tx.execute(sa.update(table).where(table.c.host == host).values(changes)).rowcount:
         return
     tx.execute(
@@ -53,7 +55,6 @@ def seen(
                 "host": host,
                 "admin_state_up": True,
                 "availability_zone": ZONE,
-                "started_at": at,
                 "created_at": at,
                 "revision_number": 0,
             }
@@ -66,12 +67,20 @@ def _timestamp(now: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
 
 
+def _heartbeat_timestamp(record: Record, _caller: Caller) -> str:
+    return _timestamp(last_heard.get(record["host"], record["heartbeat"] / 1000))
+
+
+def _is_alive(host: str) -> bool:
+    return last_heard.get(host, 0.0) >= time.time() - DEAD_AFTER
+
+
 def _alive(record: Record, _caller: Caller) -> bool:
-    return bool(record["heartbeat"] >= (time.time() - DEAD_AFTER) * 1000)
+    return _is_alive(record["host"])
 
 
 def _filter_alive(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    alive = AGENT.table.c.heartbeat >= int((time.time() - DEAD_AFTER) * 1000)
+    alive = AGENT.table.c.host.in_([host for host in last_heard if _is_alive(host)])
     try:
         wanted = {types.BOOLEAN.parse(value) for value in values}
     except ValueError as error:
@@ -89,6 +98,8 @@ def _update(tx: Transaction, agent: Record, body: dict[str, Any]) -> Record:
 
 def _delete(tx: Transaction, agent: Record) -> None:
     records.delete(tx, AGENT, agent)
+    # One that lives comes back with its next heartbeat, as with Neutron.
+    last_heard.pop(agent["host"], None)
 
 
 AGENT = Resource(
@@ -104,7 +115,7 @@ AGENT = Resource(
         Attribute("availability_zone", types.text(255), alias="availability_zone"),
         Attribute("created_at", types.text(32)),
         Attribute("started_at", types.text(32)),
-        Attribute("heartbeat_timestamp", types.text(32)),
+        Attribute("heartbeat_timestamp", types.text(32), derived=_heartbeat_timestamp, filter=False, sort=False),
         Attribute("alive", types.BOOLEAN, derived=_alive, filter=False, sort=False),
         Attribute("configurations", types.MAPPING, filter=False, sort=False),
         Attribute("description", types.nullable(types.text(255)), put=True),
@@ -119,7 +130,7 @@ AGENT = Resource(
     get_rule=ADMIN,
     update_rule=ADMIN,
     delete_rule=ADMIN,
-    head=("heartbeat",),
+    head=("heartbeat", "host"),
     filters={"alive": _filter_alive},
     methods=frozenset({"list", "show", "update", "delete"}),
     constraints=(sa.UniqueConstraint("host"),),

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import availability_zone, ranges, rbac_dependents, records, sharing, types
+from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, sharing, types
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
@@ -20,7 +20,6 @@ VNIS = "vxlan"
 """Pool of VXLAN network identifiers."""
 SHARED, EXTERNAL = "access_as_shared", "access_as_external"
 
-DEFAULT_MTU = 1500
 VXLAN_OVERHEAD = 50
 """Bytes of outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348)."""
 
@@ -100,7 +99,7 @@ def _physical_segment(tx: Transaction, kind: str, physical: str, vlan: int | Non
 
 def largest_mtu(kind: str) -> int:
     """Bytes that a packet of this kind of network may have: the physical MTU less the tunnel's headers."""
-    return DEFAULT_MTU - (VXLAN_OVERHEAD if kind in ("vxlan", "geneve", "gre") else 0)
+    return defaults.physical_mtu() - (VXLAN_OVERHEAD if kind in ("vxlan", "geneve", "gre") else 0)
 
 
 def _checked_mtu(kind: str, mtu: int | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from kaon.resources import usage
+from kaon.resources import defaults, usage
 from kaon.resources.declare import Resource
 from kaon.resources.errors import conflict
 from kaon.store.schema import metadata
@@ -26,7 +26,7 @@ _LIMIT = sa.select(LIMITS.c.limit).where(
 def limit(conn: sa.Connection, resource: Resource, project_id: str) -> int:
     """The limit in force for a project; -1 means none."""
     own = conn.execute(_LIMIT, {"_project": project_id, "_resource": resource.name}).scalar_one_or_none()
-    return int(own) if own is not None else (-1 if resource.quota is None else resource.quota)
+    return int(own) if own is not None else defaults.quota(resource)
 
 
 def demand(tx: Transaction, resource: Resource, project_id: str, count: int = 1) -> None:

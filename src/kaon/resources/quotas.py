@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import quota, types, usage
+from kaon.resources import defaults, quota, types, usage
 from kaon.resources.declare import Ask, Call, Extension, counted
 from kaon.resources.errors import bad_request, invalid_input, not_found
 from kaon.resources.quota import LIMITS
@@ -20,7 +20,7 @@ _IGNORED = ("project_id", "tenant_id", "check_limit")
 
 
 def _defaults() -> dict[str, int]:
-    return {resource.name: -1 if resource.quota is None else resource.quota for resource in counted()}
+    return {resource.name: defaults.quota(resource) for resource in counted()}
 
 
 def _own(tx: Transaction, project_id: str) -> dict[str, int]:

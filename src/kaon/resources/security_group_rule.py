@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
+from kaon.ip_protocols import NUMBERS
 from kaon.resources import records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, standard
 from kaon.resources.errors import InvalidValue, conflict
@@ -16,35 +17,6 @@ from kaon.resources.security_group import SECURITY_GROUP
 from kaon.resources.types import Type
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
-
-PROTOCOLS = {
-    "ah": 51,
-    "dccp": 33,
-    "egp": 8,
-    "esp": 50,
-    "gre": 47,
-    "hopopt": 0,
-    "icmp": 1,
-    "icmpv6": 58,
-    "igmp": 2,
-    "ip": 0,
-    "ipip": 4,
-    "ipv6-encap": 41,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "ipv6-nonxt": 59,
-    "ipv6-opts": 60,
-    "ipv6-route": 43,
-    "ospf": 89,
-    "pgm": 113,
-    "rsvp": 46,
-    "sctp": 132,
-    "tcp": 6,
-    "udp": 17,
-    "udplite": 136,
-    "vrrp": 112,
-}
-"""Names that a rule may use for a protocol, with IANA's numbers (https://www.iana.org/assignments/protocol-numbers)."""
 
 ICMP, ICMPV6 = 1, 58
 WITH_PORTS = {"DCCP": 33, "SCTP": 132, "TCP": 6, "UDP": 17, "UDPLITE": 136}
@@ -57,11 +29,11 @@ def _protocol(value: Any) -> str | None:
     if value is None or value == "any":
         return None
     text = str(value).lower()
-    if not isinstance(value, bool) and (text in PROTOCOLS or (text.isdecimal() and int(text) <= 255)):
-        return text if text in PROTOCOLS else str(int(text))
+    if not isinstance(value, bool) and (text in NUMBERS or (text.isdecimal() and int(text) <= 255)):
+        return text if text in NUMBERS else str(int(text))
     raise InvalidValue(
         "SecurityGroupRuleInvalidProtocol",
-        f"Security group rule protocol {value} not supported. Only protocol values {[None, 'any', *PROTOCOLS]} and "
+        f"Security group rule protocol {value} not supported. Only protocol values {[None, 'any', *NUMBERS]} and "
         "integer representations [0 to 255] are supported.",
     )
 
@@ -105,7 +77,7 @@ PREFIX = Type(_prefix, sa.String(49), {"anyOf": [{"type": "string"}, {"type": "n
 
 def number(protocol: str) -> int:
     """The IANA number of a stored protocol."""
-    return PROTOCOLS[protocol] if protocol in PROTOCOLS else int(protocol)
+    return NUMBERS[protocol] if protocol in NUMBERS else int(protocol)
 
 
 def _canonical(rule: dict[str, Any]) -> dict[str, Any]:

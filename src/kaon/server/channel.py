@@ -72,13 +72,14 @@ class Handlers(NamedTuple):
 
     `source` yields the rows of a host when an agent of this host first comes. `attach` and `detach` store the intent,
     and return the sequence number whose convergence completes it (attach: and the port); they raise Refused.
-    `report` hears (host, seq, failures) of every acknowledgement.
+    `report` hears (host, seq, failures) of every acknowledgement, `heard` of every word that an agent says.
     """
 
     source: Callable[[str], Awaitable[Source]]
     attach: Callable[[str, Attachment], Awaitable[tuple[int, dict[str, object]]]]
     detach: Callable[[str, str], Awaitable[int]]
     report: Callable[[str, int, tuple[Failure, ...]], None]
+    heard: Callable[[Agent], None]
 
 
 @dataclass(slots=True)
@@ -199,9 +200,9 @@ class Channel:
             case Hello():
                 raise ConnectionError("Hello is said once")
 
-    @staticmethod
-    def _heard(agent: Agent) -> None:
+    def _heard(self, agent: Agent) -> None:
         agent.heard, agent.seen = time.monotonic(), time.time()
+        self._handlers.heard(agent)
 
     def _spawn(self, connection: _Connection, work: Awaitable[None]) -> None:
         async def run() -> None:

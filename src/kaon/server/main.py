@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import sqlalchemy as sa
 import uvicorn
 import uvloop
@@ -31,12 +32,14 @@ from kaon.config import Settings
 from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
+from kaon.identity.keys import keys_folder
 from kaon.identity.remote import RemoteValidator, ServiceCredentials
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
-from kaon.resources import attachment, catalog
+from kaon.resources import attachment, catalog, defaults
+from kaon.resources.defaults import Defaults
 from kaon.resources.errors import ApiError
-from kaon.server import census
+from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
@@ -75,7 +78,7 @@ async def _bind(store: Store, run: Callable[[Transaction], T]) -> tuple[int, T]:
         raise Refused(f"the store cannot take it now: {error.orig}; try again") from None
 
 
-def _handlers(store: Store, hosts: Hosts) -> Handlers:
+def _handlers(store: Store, hosts: Hosts, agents: Agents) -> Handlers:
     """What the channel asks of the rest of the server."""
 
     async def attach(host: str, wanted: Attachment) -> tuple[int, dict[str, object]]:
@@ -85,7 +88,7 @@ def _handlers(store: Store, hosts: Hosts) -> Handlers:
         seq, _ = await _bind(store, lambda tx: attachment.detach(tx, host, port_id))
         return seq
 
-    return Handlers(hosts.source, attach, detach, hosts.acknowledged)
+    return Handlers(hosts.source, attach, detach, hosts.acknowledged, agents.heard)
 
 
 class _Web(uvicorn.Server):
@@ -103,18 +106,18 @@ class _Web(uvicorn.Server):
 async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
     """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
     settings = launch.settings
-    remote = settings.identity
-    if remote.url:
+    if settings.identity.url:
         credentials = ServiceCredentials(
-            remote.username,
-            remote.password,
-            remote.project_name,
-            remote.user_domain_name,
-            remote.project_domain_name,
+            settings.identity.username,
+            settings.identity.password,
+            settings.identity.project_name,
+            settings.identity.user_domain_name,
+            settings.identity.project_domain_name,
         )
-        return RemoteValidator(remote.url, credentials, remote.cache_time), []
-    identity = open_identity(store, Path(launch.folder) / "keys", settings.public_url, remote.token_expiry)
-    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, remote.region)
+        return RemoteValidator(settings.identity.url, credentials, settings.identity.cache_time), []
+    keys = keys_folder(Path(launch.folder))
+    identity = open_identity(store, keys, settings.public_url, settings.identity.token_expiry)
+    await bootstrap(identity, launch.bootstrap_password, settings.admin_password, settings.identity.region)
     return identity.validator, identity_routes(identity)
 
 
@@ -123,11 +126,11 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
     validator, own_routes = await _identity(launch, store)
-    hosts = Hosts(store, host_config(settings))
+    hosts, agents = Hosts(store, host_config(settings)), Agents(store)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
-    channel = Channel(run, _handlers(store, hosts))
+    channel = Channel(run, _handlers(store, hosts, agents))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()
@@ -146,11 +149,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        background = [
-            tasks.create_task(hosts.follow(channel.changed)),
-            tasks.create_task(hosts.store_states()),
-            tasks.create_task(census.record(store, channel.agents)),
-        ]
+        work = (hosts.follow(channel.changed), hosts.store_states(), agents.store_started())
+        background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -167,6 +167,7 @@ def main() -> None:
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
+    defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",

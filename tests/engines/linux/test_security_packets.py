@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from kaon.converge.loop import Converger
-from kaon.engines.linux.conntrack import connections
+from kaon.engines.linux.connections import connections
 from kaon.engines.linux.engine import LinuxEngine
 from kaon.engines.linux.namespaces import Namespaces
 from kaon.rows import (

@@ -34,11 +34,13 @@ class Policy:
     _members: dict[str, Counter[bytes]]
     _wide_members: dict[str, Counter[Prefix]]
     _wide: dict[int, list[tuple[Prefix, str]]]
+    _filtered_by: dict[str, set[str]]
+    """Group -> local ports that are in it."""
 
     @classmethod
     def of(cls, groups: Mapping[str, AclGroup], ports: Mapping[str, AclPort]) -> Policy:
         """Index acl rows by group and port id."""
-        policy = cls(dict(groups), {}, {}, {}, {}, {})
+        policy = cls(dict(groups), {}, {}, {}, {}, {}, {})
         for port_id, port in ports.items():
             policy.put_port(port_id, port)
         return policy
@@ -53,6 +55,9 @@ class Policy:
             self._index(port_id, port, 1)
 
     def _index(self, port_id: str, port: AclPort, step: int) -> None:
+        for group in port.groups if port.local else ():
+            filtered = self._filtered_by.setdefault(group, set())
+            filtered.add(port_id) if step > 0 else filtered.discard(port_id)
         for text in port.addresses:
             prefix = _parse(text)
             family, network, host_bits = prefix
@@ -120,11 +125,8 @@ class Policy:
         for group_id, group in self.groups.items():
             if any(rule.remote_group in members for rule in group.rules):
                 groups.add(group_id)
-        return {
-            port_id
-            for port_id, port in self.ports.items()
-            if port.local and (port_id in changed or not groups.isdisjoint(port.groups))
-        }
+        found = {port_id for port_id in changed if port_id in self.ports and self.ports[port_id].local}
+        return found.union(*(self._filtered_by.get(group, ()) for group in groups))
 
 
 def rule_fits(rule: AclRule, connection: Connection) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from kaon.engines.base import Fact, Failed, Manager, Operation, Scope
-from kaon.engines.linux.acl import AclManager
+from kaon.engines.linux.acl import AclManager, arrives
 from kaon.engines.linux.addresses import AddressManager
-from kaon.engines.linux.conntrack import delete_of_address
+from kaon.engines.linux.connections import delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
@@ -141,13 +141,14 @@ class LinuxEngine:
             self._watch_all()
         step(self._sysctls.apply, lambda operation: operation.id.table == Sysctl.table and not _of_link(operation))
         step(self._nft.apply, of(self._nft))
-        step(self._acl.apply, of(self._acl))
+        step(self._acl.apply, lambda operation: operation.id.table in self._acl.tables and not arrives(operation))
         step(self._routes.apply, of(self._routes, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
         step(self._links.apply, of(self._links))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
         step(self._routes.apply, of(self._routes, new=True))
+        step(self._acl.apply, arrives)
         for manager in self._extra:
             step(manager.apply, of(manager, new=True))
         step(self._netns.apply, of(self._netns, new=False))

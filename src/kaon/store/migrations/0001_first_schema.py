@@ -35,7 +35,6 @@ def upgrade() -> None:
         sa.Column("availability_zone", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.String(length=32), nullable=True),
         sa.Column("started_at", sa.String(length=32), nullable=True),
-        sa.Column("heartbeat_timestamp", sa.String(length=32), nullable=True),
         sa.Column("configurations", sa.JSON(), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("heartbeat", sa.BigInteger(), nullable=True),

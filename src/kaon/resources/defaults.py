@@ -1,0 +1,40 @@
+"""What an operator sets for the whole cloud, and the rules of resources go by where a project has nothing of its own.
+
+It is the same for every request of a process, so it is set once when the server starts, not handed through each rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from kaon.resources.declare import Resource
+
+
+class Defaults(NamedTuple):
+    """`mtu`: bytes that the physical networks carry. `quotas`: limits by the resource's name, -1 for none; a resource
+    that is not named has its declared limit."""
+
+    mtu: int = 1500
+    quotas: Mapping[str, int] = MappingProxyType({})
+
+
+_in_force = Defaults()
+
+
+def use(defaults: Defaults) -> None:
+    """Set what is in force in this process."""
+    global _in_force
+    _in_force = defaults
+
+
+def physical_mtu() -> int:
+    """Bytes that a packet on the physical networks may have."""
+    return _in_force.mtu
+
+
+def quota(resource: Resource) -> int:
+    """The limit of a project that has none of its own; -1 means none."""
+    declared = -1 if resource.quota is None else resource.quota
+    return _in_force.quotas.get(resource.name, declared)
