@@ -62,10 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
-        try:
-            return _run_on(settings, listeners)
-        finally:
-            rootless.end_others()
     return _run_on(settings, listeners)
 
 
