@@ -6,7 +6,6 @@ Everything that is imported is imported before privileges go, since Python's own
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import importlib
 import logging
@@ -125,16 +124,6 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     return identity.validator, identity_routes(identity)
 
 
-def _return_large_blocks() -> None:
-    """Have the C library give blocks of a megabyte and more back to the kernel as soon as they are free.
-
-    Left to itself, glibc keeps the 19 MiB of the first password hash for the next one: mallopt(3), M_MMAP_THRESHOLD.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(-3, 1 << 20)
-
-
 async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
@@ -186,7 +175,7 @@ def main() -> None:
     catalog.resources()
     if settings.identity.url:
         importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
-    _return_large_blocks()
+    orders.return_large_blocks()
     defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
