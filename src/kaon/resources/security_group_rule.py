@@ -229,7 +229,8 @@ SECURITY_GROUP_RULE = Resource(
         Attribute("protocol", PROTOCOL, default=None, post=True),
         Attribute("port_range_min", PORT, default=None, post=True),
         Attribute("port_range_max", PORT, default=None, post=True),
-        Attribute("remote_group_id", types.nullable(types.UUID), default=None, post=True, index=True),
+        # What names no group is told so by a 404, whatever it looks like.
+        Attribute("remote_group_id", types.nullable(types.text(36)), default=None, post=True, index=True),
         Attribute("remote_ip_prefix", PREFIX, default=None, post=True),
         Attribute("normalized_cidr", types.nullable(types.CIDR), alias="security-groups-normalized-cidr"),
         Attribute("belongs_to_default_sg", types.BOOLEAN, alias="security-groups-rules-belongs-to-default-sg"),

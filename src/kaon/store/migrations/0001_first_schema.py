@@ -63,6 +63,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_attachments_host"), "attachments", ["host"], unique=False)
     op.create_index(op.f("ix_attachments_network_id"), "attachments", ["network_id"], unique=False)
     op.create_table(
+        "flavors",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("service_type", sa.String(length=64), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=True),
+        sa.Column("service_profiles", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
+    )
+    op.create_table(
         "floatingips",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=True),
@@ -279,6 +292,7 @@ def upgrade() -> None:
         sa.Column("admin_state_up", sa.Boolean(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=True),
         sa.Column("external_gateway_info", sa.JSON(), nullable=True),
+        sa.Column("distributed", sa.Boolean(), nullable=True),
         sa.Column("routes", sa.JSON(), nullable=True),
         sa.Column("availability_zone_hints", sa.JSON(), nullable=True),
         sa.Column("availability_zones", sa.JSON(), nullable=True),
@@ -337,6 +351,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("default_of", name=op.f("uq_security_groups_default_of")),
     )
     op.create_index(op.f("ix_security_groups_project_id"), "security_groups", ["project_id"], unique=False)
+    op.create_table(
+        "service_profiles",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("driver", sa.String(length=1024), nullable=True),
+        sa.Column("metainfo", sa.String(length=4096), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_service_profiles")),
+    )
     op.create_table(
         "store_facts",
         sa.Column("name", sa.String(length=64), nullable=False),
