@@ -18,6 +18,7 @@ SHARED, EXTERNAL = "access_as_shared", "access_as_external"
 ACTIONS: dict[str, tuple[str, ...]] = {
     "network": (SHARED, EXTERNAL),
     "subnetpool": (SHARED,),
+    "address_group": (SHARED,),
     "address_scope": (SHARED,),
     "security_group": (SHARED,),
 }

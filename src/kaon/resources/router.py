@@ -77,13 +77,15 @@ _GATEWAY_RULES = {
 }
 
 
-def _add_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+def add_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    """Join a subnet or a port to a router, which counts a revision."""
     answer = router_interface.add(tx, router, body)
     records.touch(tx, ROUTER, router["id"])
     return answer
 
 
-def _remove_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+def remove_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    """Take a subnet or a port from a router, which counts a revision."""
     answer = router_interface.remove(tx, router, body)
     records.touch(tx, ROUTER, router["id"])
     return answer
@@ -148,8 +150,8 @@ ROUTER = Resource(
     delete=delete,
     extra_rules=_GATEWAY_RULES,
     actions=(
-        Action("add_router_interface", _add_interface, ADMIN_OR_MEMBER, _INTERFACE),
-        Action("remove_router_interface", _remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("add_router_interface", add_interface, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("remove_router_interface", remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
         Action("add_extraroutes", _add_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
         Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
     ),
