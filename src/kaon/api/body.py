@@ -40,7 +40,12 @@ def items(resource: Resource, body: Mapping[str, Any]) -> tuple[list[dict[str, A
             if not bulk or not found
             else f"Invalid '{resource.collection}': a list of objects is needed"
         )
-    return found, bulk
+    # A client may wrap each item of a bulk in its resource's name.
+    return [item[resource.name] if _is_wrapped(resource, item) else item for item in found], bulk
+
+
+def _is_wrapped(resource: Resource, item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get(resource.name), dict) and resource.name not in resource.by_name
 
 
 def item(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
