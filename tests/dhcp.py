@@ -47,7 +47,7 @@ def dhclient6(netns: str, interface: str, folder: Path) -> Lease | None:
     script.write_text(
         textwrap.dedent(f"""\
         #!/bin/sh
-        case "$reason" in BOUND6) env > {output};; esac
+        case "$reason" in BOUND6) env > {output}.new; mv {output}.new {output};; esac
         exit 0
         """)
     )
@@ -55,9 +55,20 @@ def dhclient6(netns: str, interface: str, folder: Path) -> Lease | None:
     conf.write_text("request dhcp6.name-servers, dhcp6.domain-search;\n")
     until(lambda: _usable(netns, interface), what=f"link-local address of {interface}")
     files = ["-lf", str(folder / "leases6"), "-pf", str(folder / "pid6"), "-cf", str(conf), "-sf", str(script)]
-    run(netns, ["dhclient", "-6", "-1", "-D", "LL", *files, interface])
-    if (folder / "pid6").exists():
-        run(netns, ["dhclient", "-6", "-x", *files, interface])
+    with sandbox.inside(netns):
+        # In the foreground (-d): a daemon would be known only by a file that it writes some time after.
+        client = subprocess.Popen(
+            ["dhclient", "-6", "-1", "-d", "-D", "LL", *files, interface],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        until(lambda: output.exists() or client.poll() is not None, 15, "dhclient has an answer, or gave up")
+    finally:
+        # Asked to end, it would release its address.
+        client.kill()
+        client.wait()
     return _lease(output)
 
 
