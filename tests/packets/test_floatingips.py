@@ -70,9 +70,7 @@ def test_a_floating_ip_is_the_machine_both_ways(project: Project, network: Netwo
     with greeter(machine):
         assert until(lambda: greeting(OUTSIDE, floating)) == (machine.id, OUTSIDE4)
         assert ping(OUTSIDE, floating)
-    with sandbox.listen(OUTSIDE, OUTSIDE4, 8080) as listener, closing(
-        sandbox.connect(machine.netns, OUTSIDE4, 8080)
-    ):
+    with sandbox.listen(OUTSIDE, OUTSIDE4, 8080) as listener, closing(sandbox.connect(machine.netns, OUTSIDE4, 8080)):
         accepted, peer = listener.accept()
         accepted.close()
         assert peer[0] == floating
