@@ -146,15 +146,15 @@ def writable(service: Service, tx: Transaction, id: str, rule: str, if_match: st
 
 def _demand_revision(record: Record, if_match: str) -> None:
     """RFC 9110 section 13.1.1 as Neutron speaks it: ``If-Match: revision_number=5``."""
-    name, _, digits = if_match.strip('"').partition("=")
-    number = types.natural(digits)
+    name, _, text = if_match.strip('"').partition("=")
+    number = types.natural(text.removeprefix("-"))
     if name != "revision_number" or number is None:
         raise bad_request(f"Invalid If-Match header '{if_match}': revision_number=NUMBER is needed")
-    if number != record["revision_number"]:
+    if text.startswith("-") or number != record["revision_number"]:
         raise ApiError(
             412,
             "RevisionNumberConstraintFailed",
-            f"Constrained to {number}, but current revision is {record['revision_number']}",
+            f"Constrained to {text}, but current revision is {record['revision_number']}",
         )
 
 

@@ -96,7 +96,7 @@ def _shown(resource: Resource) -> Schema:
 
 def _nullable(attribute: Attribute) -> Schema:
     """What an attribute shows: of its type; null where nobody set what has no value of its own."""
-    schema = attribute.type.schema
+    schema = attribute.type.shown[1] if attribute.type.shown is not None else attribute.type.schema
     settled = not attribute.stored or attribute.name in ("id", "revision_number", "created_at", "updated_at")
     return schema if settled or {"type": "null"} in schema.get("anyOf", ()) else {"anyOf": [schema, {"type": "null"}]}
 

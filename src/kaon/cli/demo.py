@@ -63,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("interrupted")
     finally:
         stage.stop()
-        rootless.end_others()
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
     return 0 if narrator.ok and narrator.steps else 1

@@ -62,10 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
-        try:
-            return _run_on(settings, listeners)
-        finally:
-            rootless.end_others()
     return _run_on(settings, listeners)
 
 
@@ -86,7 +82,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     common = Launch(settings=settings, agent_socket=str(folder.socket), lock_fd=lock)
     server = Child(
         "server",
-        "kaon.server.main",
+        "kaon.server",
         msgspec.structs.replace(
             common,
             folder=str(folder.server),

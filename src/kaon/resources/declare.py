@@ -302,9 +302,17 @@ def _tenant(record: Record, _caller: Caller) -> Any:
 
 
 def standard(
-    *attributes: Attribute, named: bool = True, tags: bool = True, description: bool = True, owned: bool = True
+    *attributes: Attribute,
+    named: bool = True,
+    tags: bool = True,
+    description: bool = True,
+    owned: bool = True,
+    stamped: bool = True,
 ) -> tuple[Attribute, ...]:
-    """Wrap a resource's own attributes in those that nearly all share: id, name, project, description, times, tags."""
+    """Wrap a resource's own attributes in those that nearly all share: id, name, project, description, times, tags.
+
+    One that is not `stamped` keeps its times and its revision to itself.
+    """
     head = [Attribute("id", types.UUID)]
     if named:
         head.append(Attribute("name", types.name(), default="", post=True, put=True))
@@ -314,9 +322,9 @@ def standard(
             Attribute("tenant_id", types.text(255), derived=_tenant),
         ]
     tail = [
-        Attribute("created_at", types.text(32), alias="standard-attr-timestamp"),
-        Attribute("updated_at", types.text(32), alias="standard-attr-timestamp"),
-        Attribute("revision_number", types.integer(0), alias="standard-attr-revisions"),
+        Attribute("created_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("updated_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("revision_number", types.integer(0), internal=not stamped, alias="standard-attr-revisions"),
     ]
     if description:
         tail.insert(

@@ -89,7 +89,14 @@ def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:
     )
     if "*" in others:
         return
-    owner = records.get(tx.conn, named(kind), object_id)["project_id"]
+    opened = records.get(tx.conn, named(kind), object_id)
+    owner = opened["project_id"]
+    if action == EXTERNAL and policy["target_tenant"] == "*" and opened["is_default"]:
+        raise conflict(
+            "RbacPolicyInUse",
+            f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
+            "Details: Default external networks must be shared to everyone.",
+        )
     lost = rbac_dependents.projects(tx, kind, action, object_id) - others - {owner, target}
     affected = sorted(project for project in lost if policy["target_tenant"] in ("*", project))
     if affected:
@@ -152,6 +159,7 @@ RBAC_POLICY = Resource(
         named=False,
         tags=False,
         description=False,
+        stamped=False,
     ),
     create=create,
     update=update,

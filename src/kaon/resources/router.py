@@ -70,6 +70,18 @@ _GATEWAY_RULES = {
 }
 
 
+def _add_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    answer = router_interface.add(tx, router, body)
+    records.touch(tx, ROUTER, router["id"])
+    return answer
+
+
+def _remove_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    answer = router_interface.remove(tx, router, body)
+    records.touch(tx, ROUTER, router["id"])
+    return answer
+
+
 def _add_routes(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
     return update(tx, router, {"routes": extra_route.joined(router["routes"], body["router"]["routes"])})
 
@@ -118,8 +130,8 @@ ROUTER = Resource(
     delete=delete,
     extra_rules=_GATEWAY_RULES,
     actions=(
-        Action("add_router_interface", router_interface.add, ADMIN_OR_MEMBER, _INTERFACE),
-        Action("remove_router_interface", router_interface.remove, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("add_router_interface", _add_interface, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("remove_router_interface", _remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
         Action("add_extraroutes", _add_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
         Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
     ),

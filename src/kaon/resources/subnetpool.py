@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -100,10 +101,7 @@ def _demand_scope(tx: Transaction, pool: Record) -> None:
         return
     scope = records.get(tx.conn, ADDRESS_SCOPE, id)
     if not _accessible(tx.caller, scope):
-        raise bad_request(
-            f"Illegal subnetpool association: subnetpool {pool['id']} cannot be associated with address scope {id}.",
-            "IllegalSubnetPoolAssociationToAddressScope",
-        )
+        raise records.missing(ADDRESS_SCOPE, id)
     if scope["ip_version"] != pool["ip_version"]:
         raise bad_request(
             f"Illegal subnetpool association: subnetpool {pool['id']} cannot associate with address scope {id} because "
@@ -249,7 +247,9 @@ def _visible(caller: Caller) -> sa.ColumnElement[bool]:
 
 
 _PREFIXES = types.list_of(types.CIDR)
-_LENGTH = types.integer(0)
+_COUNT = types.integer(0)
+_LENGTH = replace(_COUNT, shown=(str, {"type": "string"}))
+"""A prefix length: Neutron takes numbers and shows text."""
 
 SUBNETPOOL = Resource(
     name="subnetpool",
@@ -261,7 +261,7 @@ SUBNETPOOL = Resource(
             Attribute(name, _LENGTH, default=UNSET, post=True, put=True)
             for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen")
         ),
-        Attribute("default_quota", types.nullable(_LENGTH), default=UNSET, post=True, put=True),
+        Attribute("default_quota", types.nullable(_COUNT), default=UNSET, post=True, put=True),
         Attribute(
             "is_default",
             types.BOOLEAN,

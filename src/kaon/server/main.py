@@ -1,4 +1,4 @@
-"""The server process: API, identity, world and compiler, without privileges. Started by `kaon up`.
+"""The server process: API, identity, world and compiler, without privileges.
 
 Everything that is imported is imported before privileges go, since Python's own files may be out of reach afterwards.
 """
@@ -6,6 +6,9 @@ Everything that is imported is imported before privileges go, since Python's own
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
+import importlib
 import logging
 import signal
 import socket
@@ -33,7 +36,6 @@ from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
 from kaon.identity.keys import keys_folder
-from kaon.identity.remote import RemoteValidator, ServiceCredentials
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
@@ -107,6 +109,8 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
     settings = launch.settings
     if settings.identity.url:
+        from kaon.identity.remote import RemoteValidator, ServiceCredentials
+
         credentials = ServiceCredentials(
             settings.identity.username,
             settings.identity.password,
@@ -119,6 +123,16 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     identity = open_identity(store, keys, settings.public_url, settings.identity.token_expiry)
     await bootstrap(identity, launch.bootstrap_password, settings.admin_password, settings.identity.region)
     return identity.validator, identity_routes(identity)
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give blocks of a megabyte and more back to the kernel as soon as they are free.
+
+    Left to itself, glibc keeps the 19 MiB of the first password hash for the next one: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(-3, 1 << 20)
 
 
 async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
@@ -145,6 +159,9 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     web.loaded_app = requests.wrap(app)
 
     def started() -> None:
+        # What is there now stays: no need to look through it again for garbage (see kaon.server.__main__).
+        gc.freeze()
+        gc.enable()
         ready.set()
         orders.announce_ready(launch)
 
@@ -162,11 +179,14 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
 
 
 def main() -> None:
-    """Entry point of `python -m kaon.server.main`."""
+    """Be the server, as `kaon up` orders it, until SIGTERM or the end of the supervisor."""
     launch = orders.receive()
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
+    if settings.identity.url:
+        importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
+    _return_large_blocks()
     defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
@@ -184,18 +204,20 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
-    migrate.prepare(Path(launch.folder) / "kaon.db")
-    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
-    privileges.drop(launch.run_as)
-    privileges.watch_imports()
-    privileges.die_with_parent(launch.parent)
+    database = Path(launch.folder) / "kaon.db"
     try:
+        migrate.prepare(database)
+        policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+        privileges.drop(launch.run_as)
+        privileges.watch_imports()
+        privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(launch, web, policy))
     except migrate.SchemaError as error:
-        log.error("database cannot be used", extra={"reason": str(error)})
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        reason = str(error)
+    except sa.exc.DatabaseError as error:
+        reason = f"{database}: {error.orig}; restore a backup if the file is damaged, make room if the disk is full"
+    else:
+        return
+    log.error("database cannot be used", extra={"reason": reason})
+    sys.exit(1)
