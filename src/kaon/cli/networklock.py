@@ -23,8 +23,8 @@ def lock() -> int:
         process = _holder(os.fstat(descriptor).st_ino)
         os.close(descriptor)
         raise NetworkLockError(
-            f"another Kaon (process {process or 'unknown'}) builds in this network, and would undo what this one makes; "
-            "stop it by `kaon down --data DIR`, or run this one in another network by `unshare --net --mount`"
+            f"another Kaon (process {process or 'unknown'}) builds in this network, and would undo what this one "
+            "makes; stop it by `kaon down --data DIR`, or run this one in another network by `unshare --net --mount`"
         ) from None
     return descriptor
 
