@@ -1,7 +1,8 @@
 """Established connections of a namespace, from whatever tells of them sooner, and those of an address cut.
 
 /proc/net/nf_conntrack is text, but the kernel walks its hash table for it without locks: 0.2 ms where ctnetlink takes
-9, for few connections. Kernels built without it (CONFIG_NF_CONNTRACK_PROCFS) are asked by ctnetlink.
+9, for few connections. Kernels built without it (CONFIG_NF_CONNTRACK_PROCFS) are asked by ctnetlink, and those that
+show it to the machine's root only, whose user namespace this is not (`unshare -Urn` makes such ones).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def connections(namespace: Namespace, zones: Collection[int] | None = None, fami
         try:
             with open("/proc/thread-self/net/nf_conntrack") as file:  # noqa: PTH123 (on the path of a change of policy)
                 text = file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             text = None
     if text is None:
         yield from conntrack.dump(namespace, zones, family)
