@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from kaon.cli import rootless
 from tests import sandbox
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Without root, run everything again in a user namespace, where this process is root."""
-    wants = config.getoption("markexpr", "")
-    if os.geteuid() != 0 and "not root" not in wants and not config.getoption("collectonly"):
-        capture = config.pluginmanager.getplugin("capturemanager")
-        if capture is not None:
-            capture.suspend_global_capture(in_=True)
-        sandbox.reexec_unprivileged()
 
 
 @pytest.hookimpl(trylast=True)
@@ -26,7 +15,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     try:
         sandbox.enter()
-    except OSError as error:
+    except rootless.RootlessError as error:
         config.stash[_reason] = str(error)
 
 

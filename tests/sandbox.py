@@ -1,7 +1,7 @@
 """A private place for tests that need network privileges: own network and mount namespaces, tmpfs on /run/netns.
 
-The whole pytest process enters it once, before any test runs and while it has a single thread; when the process ends,
-the kernel removes all that was made. Without root, pytest runs itself again in a user namespace of its own.
+The whole pytest process enters it once, before any test runs and while it has a single thread; without root, with a
+user namespace of its own. When the process ends, however it does, all that was made is removed.
 Below are the helpers of packet tests: namespaces with an interface, ping, TCP, and capture, all in process.
 """
 
@@ -11,23 +11,21 @@ import contextlib
 import ctypes
 import ipaddress
 import os
-import shutil
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from kaon.cli import rootless
+
 T = TypeVar("T")
-_NEWNS, _NEWNET = 0x00020000, 0x40000000
-_MS_REC, _MS_PRIVATE = 16384, 1 << 18
+_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 NETNS = Path("/run/netns")
 _entered = False
-_MARK = "KAON_TEST_SANDBOX"
 
 
 def _check(result: int, what: str) -> None:
@@ -42,32 +40,14 @@ def entered() -> bool:
 
 
 def enter() -> None:
-    """Enter the sandbox; raises OSError saying which privilege is missing."""
+    """Enter the sandbox; raises RootlessError saying which privilege is missing."""
     global _entered
     if _entered:
         return
     if threading.active_count() > 1:
-        raise OSError("the sandbox must be entered before other threads start")
-    _check(_libc.unshare(_NEWNS | _NEWNET), "cannot make namespaces of our own")
-    _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "cannot make mounts private")
-    if not NETNS.is_dir():
-        _check(_libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, None), "cannot mount a tmpfs on /run")
-        NETNS.mkdir()
-    _check(_libc.mount(b"tmpfs", bytes(NETNS), b"tmpfs", 0, None), "cannot mount a tmpfs on /run/netns")
-    _loopback_up()
+        raise rootless.RootlessError("the sandbox must be entered before other threads start")
+    rootless.enter()
     _entered = True
-
-
-def reexec_unprivileged() -> None:
-    """Replace this process by itself in a user namespace with network and mount namespaces; returns if that is no way.
-
-    Called without root only. A process that came from here already is not sent round again.
-    """
-    unshare = shutil.which("unshare")
-    if os.environ.get(_MARK) or unshare is None:
-        return
-    os.environ[_MARK] = "1"
-    os.execv(unshare, [unshare, "-Urnm", "--", sys.executable, "-m", "pytest", *sys.argv[1:]])
 
 
 def _loopback_up() -> None:

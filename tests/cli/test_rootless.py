@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 import kaon
 from kaon.cli import rootless
+from tests.wait import until
 
 BECOME_ORDINARY = """
 import os, sys
@@ -72,10 +74,10 @@ def readable() -> Iterator[Path]:
         yield Path(folder)
 
 
-def start(readable: Path, *, cover_run: bool) -> subprocess.Popen[str]:
+def start(readable: Path, text: str, *, cover_run: bool = False) -> subprocess.Popen[str]:
     # The same holds for the interpreter; Debian's own is readable to all.
     return subprocess.Popen(
-        ["/usr/bin/python3", "-c", BECOME_ORDINARY.format(cover_run=cover_run), INSIDE],
+        ["/usr/bin/python3", "-c", BECOME_ORDINARY.format(cover_run=cover_run), text],
         env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "PYTHONPATH": str(readable)},
         cwd="/",
         stdout=subprocess.PIPE,
@@ -99,7 +101,7 @@ def test_an_ordinary_user_has_a_network_of_its_own_and_is_reached_from_outside(r
         pytest.skip(reason)
     if cover_run and os.geteuid() != 0:
         pytest.skip("only root covers /run")
-    process = start(readable, cover_run=cover_run)
+    process = start(readable, INSIDE, cover_run=cover_run)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -125,8 +127,49 @@ def test_a_refusal_says_who_can_allow_it_and_how(monkeypatch: pytest.MonkeyPatch
     assert "sudo sysctl kernel.unprivileged_userns_clone=1, or run the command as root" in message.replace("`", "")
 
 
-def test_nobody_is_asked_to_end_where_no_namespace_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(os, "kill", lambda process, _signal: asked.append(process))
-    rootless.end_others()
-    assert asked == []
+LEAVES_SERVICES = """
+import json, os, signal, subprocess, tempfile
+from kaon.cli import rootless
+folder = tempfile.mkdtemp(prefix="kaon-test-")
+rootless.enter(folder)
+subprocess.run(["ip", "netns", "add", "instance"], check=True)
+wait = ["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"]
+left = [
+    subprocess.Popen(["sleep", "1000"], start_new_session=True),
+    subprocess.Popen(["ip", "netns", "exec", "instance", "sleep", "1000"], start_new_session=True),
+    subprocess.Popen(wait, start_new_session=True),
+]
+print(json.dumps([os.readlink("/proc/self/ns/net"), folder, *(service.pid for service in left)]), flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.root
+def test_what_is_left_running_inside_ends_with_the_process_even_if_that_is_killed(readable: Path) -> None:
+    if reason := refused():
+        pytest.skip(reason)
+    process = start(readable, LEAVES_SERVICES)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        network, folder, *services = json.loads(line)
+        assert Path(folder).is_dir()
+        assert all(Path(f"/proc/{service}").exists() for service in services)
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: network not in networks(), 10, "the network is nobody's any more")
+    until(lambda: not any(Path(f"/proc/{service}").exists() for service in services), what="the services have ended")
+    until(lambda: not Path(folder).exists(), what="the temporary folder is gone")
+
+
+def networks() -> set[str]:
+    """The network namespaces that processes of this machine are in."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            # It may end meanwhile.
+            with contextlib.suppress(OSError):
+                found.add(rootless.namespace(int(entry.name), "net"))
+    return found

@@ -70,9 +70,7 @@ def test_a_floating_ip_is_the_machine_both_ways(project: Project, network: Netwo
     with greeter(machine):
         assert until(lambda: greeting(OUTSIDE, floating)) == (machine.id, OUTSIDE4)
         assert ping(OUTSIDE, floating)
-    with sandbox.listen(OUTSIDE, OUTSIDE4, 8080) as listener, closing(
-        sandbox.connect(machine.netns, OUTSIDE4, 8080)
-    ):
+    with sandbox.listen(OUTSIDE, OUTSIDE4, 8080) as listener, closing(sandbox.connect(machine.netns, OUTSIDE4, 8080)):
         accepted, peer = listener.accept()
         accepted.close()
         assert peer[0] == floating
@@ -171,6 +169,5 @@ def test_a_floating_ip_of_a_second_address_leaves_the_first_alone(project: Proje
     with closing(sandbox.listen(machine.netns, "10.0.0.32", 80)) as listener:
         until(lambda: sandbox.connects(OUTSIDE, floating, 80, 0.3))
         listener.accept()[0].close()
-        with closing(sandbox.listen(machine.netns, "10.0.0.31", 81)):
-            with pytest.raises(OSError, match="refused"):
-                sandbox.connect(OUTSIDE, floating, 81)
+        with closing(sandbox.listen(machine.netns, "10.0.0.31", 81)), pytest.raises(OSError, match="refused"):
+            sandbox.connect(OUTSIDE, floating, 81)

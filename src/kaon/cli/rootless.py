@@ -2,6 +2,8 @@
 
 user_namespaces(7), network_namespaces(7). The process itself moves, so that sockets it opened before still belong to
 the network it came from: that is how the API stays reachable at the user's own loopback.
+
+Nothing outlives it there: services such as dnsmasq stay when Kaon stops, but nobody could enter their network again.
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import select
+import shutil
 import signal
 import socket
 import struct
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _CLONE_NEWNS = 0x00020000
@@ -27,50 +33,35 @@ _IFF_UP = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_own_mounts: list[str] = []
-"""The mount namespace that `enter` made for this process, if it did."""
+_ENDING_PATIENCE = 2.0
+"""Seconds that processes have to end when they are asked to."""
 
 
 class RootlessError(Exception):
     """This machine does not let an ordinary user have a network; the message says who can change that, and how."""
 
 
-def enter() -> None:
+def enter(temporary: str = "") -> None:
     """Move this process, which must have one thread only, into namespaces of its own, as root there.
 
     Root needs no user namespace for it, and keeps the users of the machine. `lo` is up inside, and /run/netns is empty
-    and writable. Raises RootlessError where the machine forbids it.
+    and writable. However this process ends, what it leaves running inside is ended then, and the namespaces go with it;
+    so does the folder `temporary`, if one is named. Raises RootlessError where the machine forbids it.
     """
     user, group = os.geteuid(), os.getegid()
     if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS | (_CLONE_NEWUSER if user else 0)) != 0:
         raise RootlessError(_refusal(ctypes.get_errno()))
     if user:
         _become_root(user, group)
-    _own_mounts.append(namespace(os.getpid(), "mnt"))
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _own_run_netns()
     _loopback_up()
+    _leave_a_guard(temporary)
 
 
 def namespace(process: int, kind: str) -> str:
     """Which namespace of a kind (`user`, `net`, `mnt`) a process is in; raises OSError where one may not know."""
     return str(Path(f"/proc/{process}/ns/{kind}").readlink())
-
-
-def end_others() -> None:
-    """Ask every other process in the namespaces that `enter` made to end; does nothing where it made none.
-
-    Services outlive Kaon where its network stays. Here nobody could enter the network again.
-    """
-    if not _own_mounts:
-        return
-    own = _own_mounts[0]
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            # A process may end meanwhile, and other users' processes do not tell.
-            with contextlib.suppress(OSError):
-                if namespace(int(entry.name), "mnt") == own:
-                    os.kill(int(entry.name), signal.SIGTERM)
 
 
 def _become_root(user: int, group: int) -> None:
@@ -131,6 +122,68 @@ def _rebuild_run() -> None:
             place.touch()
         _mount(str(entry), str(place), "", _MS_BIND | _MS_REC)
     os.close(old)
+
+
+def _leave_a_guard(temporary: str) -> None:
+    """A process that waits for this one to end, by whatever cause, and then ends all that is left inside.
+
+    It is nobody's child and in a session of its own, so that no signal to a terminal or a process group reaches it.
+    """
+    guarded = os.pidfd_open(os.getpid())
+    child = os.fork()
+    if child:
+        os.close(guarded)
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _guard(guarded, temporary)
+    finally:
+        os._exit(0)
+
+
+def _guard(guarded: int, temporary: str) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    # Listening sockets and pipes must close when their owners end, not when their guard does.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    os.dup2(guarded, 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    ended = select.poll()
+    ended.register(3, select.POLLIN)
+    ended.poll()
+    asked: set[int] = set()
+    deadline = time.monotonic() + _ENDING_PATIENCE
+    while found := set(_others()):
+        late = time.monotonic() > deadline
+        for process in found if late else found - asked:
+            # It may have ended meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+        asked |= found
+        time.sleep(0.02)
+    if temporary:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _others() -> Iterator[int]:
+    """Every other process in this mount namespace, in this network, or in one that is named in /run/netns."""
+    networks = {
+        namespace(os.getpid(), "net"),
+        *(f"net:[{path.stat().st_ino}]" for path in Path("/run/netns").iterdir()),
+    }
+    mounts = namespace(os.getpid(), "mnt")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            # A process may end meanwhile; those of other users, which do not tell, are not in here.
+            with contextlib.suppress(OSError):
+                process = int(entry.name)
+                if namespace(process, "mnt") == mounts or namespace(process, "net") in networks:
+                    yield process
 
 
 def _loopback_up() -> None:

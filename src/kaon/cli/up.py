@@ -14,7 +14,7 @@ import msgspec
 
 from kaon import log as logs
 from kaon import privileges
-from kaon.cli import datafolder, listening, rootless
+from kaon.cli import datafolder, listening, networklock, rootless
 from kaon.cli.options import add_settings, settings_from
 from kaon.cli.supervise import Child, Supervisor
 from kaon.config import Settings, listen_address, without
@@ -62,10 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
-        try:
-            return _run_on(settings, listeners)
-        finally:
-            rootless.end_others()
     return _run_on(settings, listeners)
 
 
@@ -74,6 +70,8 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     folder = datafolder.DataFolder(Path(settings.data))
     datafolder.prepare(folder, user)
     lock = datafolder.lock(folder)
+    if settings.engine == "linux":
+        networklock.lock()
     agents = listening.open_agents(folder.socket)
     url = settings.public_url.rstrip("/") or listening.url(listeners[0], tls=bool(settings.tls_cert))
     settings = msgspec.structs.replace(settings, public_url=url)

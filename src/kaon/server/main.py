@@ -27,7 +27,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
-from kaon.api.policy import Policy
+from kaon.api.policy import Policy, PolicyError
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -193,14 +193,23 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
-    migrate.prepare(Path(launch.folder) / "kaon.db")
-    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
-    privileges.drop(launch.run_as)
-    privileges.watch_imports()
-    privileges.die_with_parent(launch.parent)
+    database = Path(launch.folder) / "kaon.db"
     try:
+        migrate.prepare(database)
+        policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+        privileges.drop(launch.run_as)
+        privileges.watch_imports()
+        privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(launch, web, policy))
+    except PolicyError as error:
+        what, reason = "policy cannot be used", str(error)
     except migrate.SchemaError as error:
-        log.error("database cannot be used", extra={"reason": str(error)})
-        sys.exit(1)
+        what, reason = "database cannot be used", str(error)
+    except sa.exc.DatabaseError as error:
+        what = "database cannot be used"
+        reason = f"{database}: {error.orig}; restore a backup if the file is damaged, make room if the disk is full"
+    else:
+        return
+    log.error(what, extra={"reason": reason})
+    sys.exit(1)
