@@ -189,7 +189,7 @@ async def test_a_group_opened_to_a_project_is_seen_and_used_there_but_not_change
     own = await cloud.made("member:blue", "/security-groups")
     assert (await rule(cloud, "member:blue", own, remote_group_id=group["id"]))[0] == 201
     assert (await rule(cloud, "member:blue", group))[0] == 403
-    assert (await cloud("member:blue", "DELETE", f"/security-groups/{group['id']}"))[0] == 403
+    assert (await cloud("member:blue", "DELETE", f"/security-groups/{group['id']}"))[0] == 404
     assert (await cloud("member:green", "GET", f"/security-groups/{group['id']}"))[0] == 404
 
 
