@@ -44,15 +44,19 @@ def default_group(tx: Transaction, project_id: str) -> Record:
         return records.get(tx.conn, SECURITY_GROUP, id)
     return _store(
         tx,
-        {"name": DEFAULT, "description": "Default security group", "project_id": project_id, "default_of": project_id},
+        {
+            "name": DEFAULT,
+            "description": "Default security group",
+            "project_id": project_id,
+            "default_of": project_id,
+            "stateful": True,
+        },
         records.by(tx.conn, named("default_security_group_rule"), used_in_default_sg=True),
     )
 
 
 def _store(tx: Transaction, values: dict[str, Any], default_rules: list[Record]) -> Record:
-    group = records.insert(
-        tx, SECURITY_GROUP, {"tags": [], "stateful": True, **values, "id": types.new_id(), "shared_with": []}
-    )
+    group = records.insert(tx, SECURITY_GROUP, {"tags": [], **values, "id": types.new_id(), "shared_with": []})
     rule = named("security_group_rule")
     belongs = {"security_group_id": group["id"], "project_id": group["project_id"]}
     for default in default_rules:
@@ -87,6 +91,8 @@ def update(tx: Transaction, group: Record, body: dict[str, Any]) -> Record:
         raise conflict("SecurityGroupCannotUpdateDefault", "Updating default security group not allowed.")
     if not group["default_of"]:
         _demand_other_name(body)
+    if body.get("stateful", group["stateful"]) != group["stateful"]:
+        _demand_unused(tx, group)
     return records.update(tx, SECURITY_GROUP, group, body)
 
 
@@ -121,8 +127,7 @@ SECURITY_GROUP = Resource(
     name="security_group",
     collection="security_groups",
     attributes=standard(
-        # Shown, but not a client's to choose until connections without state are filtered as such.
-        Attribute("stateful", types.BOOLEAN),
+        Attribute("stateful", types.BOOLEAN, default=True, post=True, put=True, alias="stateful-security-group"),
         Attribute(
             "shared",
             types.BOOLEAN,
@@ -157,6 +162,12 @@ SECURITY_GROUP = Resource(
 RESOURCES = (SECURITY_GROUP,)
 
 EXTENSIONS = (
+    Extension(
+        "stateful-security-group",
+        "Stateful security group",
+        "Indicates if the security group is stateful or not",
+        "2019-11-26T09:00:00-00:00",
+    ),
     Extension("security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"),
     Extension(
         "security-groups-shared-filtering",
