@@ -138,7 +138,7 @@ class Kernel:
         Path(f"{name}.conf").write_text("\n".join(server.options) + "\n")
         files = f"--dhcp-hostsfile={name}.hosts --dhcp-optsfile={name}.opts --dhcp-leasefile={name}.leases"
         child = self.start(
-            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={name}.conf --pid-file= --user=root {files}",
+            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={name}.conf --pid-file= --user= --group= {files}",
             netns,
         )
         assert child.stdout is not None
@@ -155,11 +155,11 @@ def _commands(rows: list[Row]) -> Iterator[str]:
     for row, _, _ in of(Netns):
         yield f"ip netns add {row.id.key[0]}; ip -n {row.id.key[0]} link set lo up"
     for row, _, name in of(Sysctl):
-        yield f"{_in(row)} sysctl -qw {name.replace('.', '%').replace('/', '.')}={row.value.value}"
+        yield f"{_in(row)} sh -c 'echo {row.value.value} > /proc/sys/{name}'"
     for row, n, name in of(Bridge):
         yield f"ip {n} link add {name} mtu {row.value.mtu} type bridge; ip {n} link set {name} up"
         yield f"ip {n} link set {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1"
-        yield f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1"
+        yield f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6"
     for row, n, name in of(Veth):
         value = row.value
         peer = f"netns {value.peer_netns}" if value.peer_netns else ""
