@@ -36,7 +36,7 @@ REACH = {
 }
 """What is to be reached, by phase: milliseconds in the median, or requests a second where several run at once."""
 
-Job = Callable[[], Awaitable[Any]]
+Job = Callable[[], Awaitable[bytes]]
 
 
 class Load:
@@ -47,31 +47,34 @@ class Load:
         self._base = f"{kaon.url}/v2.0"
         self.figures: list[Figure] = []
 
-    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
-        """One request; its decoded answer. A status that is no success ends the measurement."""
+    async def send(self, method: str, path: str, body: Any = None, **query: str) -> bytes:
+        """One request; its answer as it came. A status that is no success ends the measurement."""
         async with self._http.request(method, f"{self._base}/{path}", json=body, params=query) as reply:
             raw = await reply.read()
             if reply.status >= 300:
                 sys.exit(f"{method} /v2.0/{path}: {reply.status} {raw.decode(errors='replace')[:300]}")
-        return json.loads(raw) if raw else None
+        return raw
+
+    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """One request; its decoded answer."""
+        return _decode(await self.send(method, path, body, **query))
 
     async def make(self, path: str, **values: Any) -> str:
         """Create one resource; its id."""
-        name = path.removesuffix("s").replace("-", "_")
-        return str((await self.ask("POST", path, {name: values}))[name]["id"])
+        return _id(await self.ask("POST", path, {_single(path): values}))
 
     def creation(self, path: str, **values: Any) -> Job:
-        """A request for `phase` that creates one resource and answers its id."""
-        return lambda: self.make(path, **values)
+        """A request for `phase` that creates one resource."""
+        return self.asking("POST", path, {_single(path): values})
 
     def asking(self, method: str, path: str, body: Any = None, **query: str) -> Job:
         """A request for `phase`."""
-        return lambda: self.ask(method, path, body, **query)
+        return lambda: self.send(method, path, body, **query)
 
     async def phase(self, name: str, jobs: Iterable[Job], concurrency: int = 1) -> list[Any]:
-        """Run the requests, `concurrency` at once, and note the figures; what they answered."""
+        """Run the requests, `concurrency` at once, and note the figures; the answers, decoded afterwards."""
         self._show(name)
-        found: list[Any] = []
+        found: list[bytes] = []
         taken: list[float] = []
         waiting = iter(jobs)
         server, client = self._kaon.processes[:1], [os.getpid()]
@@ -94,7 +97,21 @@ class Load:
             worst = f"p50 {measure.quantile(taken, 0.5):.1f} ms, p99 {measure.quantile(taken, 0.99):.1f} ms; "
             rate = round(len(taken) / wall, 1)
             self.figures.append(Figure(name, rate, "/s", None, round(cpu, 2), REACH.get(name), worst + note))
-        return found
+        return [_decode(raw) for raw in found]
+
+
+def _decode(raw: bytes) -> Any:
+    return json.loads(raw) if raw else None
+
+
+def _single(path: str) -> str:
+    return path.removesuffix("s").replace("-", "_")
+
+
+def _id(answer: dict[str, dict[str, str]]) -> str:
+    """The id of the one resource that an answer is about."""
+    ((_, resource),) = answer.items()
+    return resource["id"]
 
 
 async def singles(load: Load, count: int) -> tuple[str, list[str]]:
@@ -103,15 +120,16 @@ async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     subnets = await load.phase(
         "create subnet",
         [
-            load.creation("subnets", network_id=network, ip_version=4, cidr=f"10.{i // 256}.{i % 256}.0/24")
+            load.creation("subnets", network_id=_id(network), ip_version=4, cidr=f"10.{i // 256}.{i % 256}.0/24")
             for i, network in enumerate(networks)
         ],
     )
     network = await load.make("networks", name="ports")
     await load.make("subnets", network_id=network, ip_version=4, cidr="172.16.0.0/16")
-    ports = await load.phase(
+    made = await load.phase(
         "create port", [load.creation("ports", network_id=network, name=f"p{i}") for i in range(count)]
     )
+    ports = [_id(port) for port in made]
     group = await load.make("security-groups", name="bench")
     rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
     await load.phase(
@@ -126,7 +144,9 @@ async def singles(load: Load, count: int) -> tuple[str, list[str]]:
     await load.phase("update port", [load.asking("PUT", f"ports/{id}", rename) for id in ports])
     router = await load.make("routers", name="bench")
     adding = f"routers/{router}/add_router_interface"
-    await load.phase("add router interface", [load.asking("PUT", adding, {"subnet_id": id}) for id in subnets[:50]])
+    await load.phase(
+        "add router interface", [load.asking("PUT", adding, {"subnet_id": _id(it)}) for it in subnets[:50]]
+    )
     return network, ports
 
 
@@ -135,11 +155,7 @@ def bulk(load: Load, network: str, count: int = BULK) -> Job:
     # Two ports have a device in common, as a server with two interfaces has.
     ports = [{"network_id": network, "device_id": f"device-{network}-{i // 2}"} for i in range(count)]
 
-    async def run() -> list[str]:
-        made = await load.ask("POST", "ports", {"ports": ports})
-        return [str(port["id"]) for port in made["ports"]]
-
-    return run
+    return load.asking("POST", "ports", {"ports": ports})
 
 
 async def lists(load: Load, sizes: Iterable[int]) -> None:
@@ -185,7 +201,7 @@ async def run(kaon: Kaon, count: int, sizes: list[int], show: Callable[[str], No
         await load.phase("delete port", [load.asking("DELETE", f"ports/{id}") for id in ports])
         await load.phase(
             f"delete port, {CONCURRENCY} at once",
-            [load.asking("DELETE", f"ports/{id}") for id in together],
+            [load.asking("DELETE", f"ports/{_id(port)}") for port in together],
             CONCURRENCY,
         )
         return load.figures

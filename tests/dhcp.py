@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -40,14 +41,20 @@ def udhcpc(netns: str, interface: str, folder: Path, *options: str, tries: int =
     return _lease(output)
 
 
-def dhclient6(netns: str, interface: str, folder: Path) -> Lease | None:
-    """Ask for an IPv6 address by DHCPv6 and apply nothing."""
+def dhclient6(
+    netns: str, interface: str, folder: Path, *options: str, duid: str = "LL", seconds: float = 15.0
+) -> Lease | None:
+    """Ask by DHCPv6 and apply nothing: for an IPv6 address, with the option ``-S`` for information only.
+
+    None when there is no answer in time. `duid` is the kind of identifier that the client makes up for itself
+    (RFC 8415, 11): LL or LLT.
+    """
     script, output, conf = folder / "script6", folder / "told6", folder / "conf6"
     output.unlink(missing_ok=True)
     script.write_text(
         textwrap.dedent(f"""\
         #!/bin/sh
-        case "$reason" in BOUND6) env > {output}.new; mv {output}.new {output};; esac
+        case "$reason" in BOUND6|RENEW6) env > {output}.new; mv {output}.new {output};; esac
         exit 0
         """)
     )
@@ -58,13 +65,14 @@ def dhclient6(netns: str, interface: str, folder: Path) -> Lease | None:
     with sandbox.inside(netns):
         # In the foreground (-d): a daemon would be known only by a file that it writes some time after.
         client = subprocess.Popen(
-            ["dhclient", "-6", "-1", "-d", "-D", "LL", *files, interface],
+            ["dhclient", "-6", "-1", "-d", *options, "-D", duid, *files, interface],
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
     try:
-        until(lambda: output.exists() or client.poll() is not None, 15, "dhclient has an answer, or gave up")
+        with contextlib.suppress(AssertionError):
+            until(lambda: output.exists() or client.poll() is not None, seconds)
     finally:
         # Asked to end, it would release its address.
         client.kill()

@@ -223,15 +223,17 @@ class AclPort(Value, frozen=True):
 
 
 class DhcpServer(Value, frozen=True):
-    """One dnsmasq in a namespace: DHCPv4, DHCPv6 and DNS of a network, or the router advertisements of a router.
+    """A dnsmasq in a namespace: DHCPv4, DHCPv6 and DNS of a network, or the router advertisements of a router.
 
     `options` are dnsmasq configuration lines (``dhcp-range=set:…``); a change restarts the daemon. Hosts are rows of
-    their own (DhcpHost) and only reload it. It survives the agent, and a restarted agent adopts it.
+    their own (DhcpHost) and only reload it. It survives the agent, and a restarted agent adopts it. `leaseless` are
+    the lines of a second daemon beside it, which serves DHCPv6 and keeps no leases.
     """
 
     table: ClassVar[str] = "dhcp_server"
     key: ClassVar[tuple[str, ...]] = ("netns",)
     options: tuple[str, ...]
+    leaseless: tuple[str, ...] = ()
 
 
 class DhcpHost(Value, frozen=True):

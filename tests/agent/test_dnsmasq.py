@@ -198,6 +198,40 @@ def test_a_client_that_comes_back_as_someone_else_keeps_its_address(
         assert lease["ip"] == "10.0.0.5"
 
 
+LEASELESS = ("interface=dhcp", "bind-dynamic", "dhcp-range=set:subnet-c,fd00::,static,64,86400s")
+
+
+def test_another_system_on_the_same_instance_gets_the_same_ipv6_address(
+    make: Callable[[], DnsmasqManager], folder: Path, tmp_path: Path
+) -> None:
+    manager = make()
+    both = row(DhcpServer(OPTIONS[:-2], LEASELESS), SERVER, origin="network/t")
+    manager.apply(put(both, host("p1", MAC, "10.0.0.5", "fd00::5")))
+    assert len(ours(folder)) == 2
+    for kind in ("LL", "LLT", "LL"):
+        (tmp_path / "leases6").unlink(missing_ok=True)
+        lease = dhcp.dhclient6(CLIENT, "eth0", tmp_path, duid=kind)
+        assert lease is not None, kind
+        assert lease["new_ip6_address"] == "fd00::5"
+    manager.apply(gone(both, host("p1", MAC, "10.0.0.5", "fd00::5")))
+    assert ours(folder) == []
+
+
+def test_either_of_two_daemons_that_ends_is_started_again(make: Callable[[], DnsmasqManager], folder: Path) -> None:
+    both = row(DhcpServer(OPTIONS[:-2], LEASELESS), SERVER, origin="network/t")
+    for victim in (0, 1):
+        manager = make()
+        manager.apply(put(both))
+        assert list(manager.read()) == [both]
+        pids = sorted(ours(folder))
+        os.kill(pids[victim], signal.SIGKILL)
+        until(lambda manager=manager: manager.changes()[0])  # type: ignore[misc]
+        assert list(manager.read()) == []
+        manager.apply(put(both))
+        assert len(ours(folder)) == 2
+        assert list(manager.read()) == [both]
+
+
 def test_a_daemon_survives_the_manager_and_is_adopted_without_a_change(
     make: Callable[[], DnsmasqManager], folder: Path, tmp_path: Path
 ) -> None:

@@ -135,11 +135,17 @@ class Kernel:
         Path(f"{name}.opts").write_text(
             "".join(f"tag:{port},{option}\n" for port, host in hosts for option in host.options)
         )
-        Path(f"{name}.conf").write_text("\n".join(server.options) + "\n")
-        files = f"--dhcp-hostsfile={name}.hosts --dhcp-optsfile={name}.opts --dhcp-leasefile={name}.leases"
+        files = f"--dhcp-hostsfile={name}.hosts --dhcp-optsfile={name}.opts"
+        self._daemon(netns, f"{name}.conf", server.options, f"{files} --dhcp-leasefile={name}.leases")
+        if server.leaseless:
+            files += " --leasefile-ro --dhcp-lease-max=0"
+            self._daemon(netns, f"{name}.conf6", ("port=0", *server.leaseless), files)
+
+    def _daemon(self, netns: str, config: str, lines: tuple[str, ...], more: str) -> None:
+        Path(config).write_text("\n".join(lines) + "\n")
+        own = "--user= --group="
         child = self.start(
-            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={name}.conf --pid-file= --user= --group= {files}",
-            netns,
+            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={config} --pid-file= {own} {more}", netns
         )
         assert child.stdout is not None
         line = child.stdout.readline().decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kaon.channel import Failure
 from kaon.compile import names
 from kaon.compile.config import HostConfig
@@ -333,9 +335,11 @@ def test_every_ipv6_mode_has_its_advertisement_and_its_dhcp_range() -> None:
         cloud.dhcp(network, "fd00::2")
         cloud.attach(cloud.port("p", network, "fd00::5"), netns="i")
         state = desired(cloud)
-        options = {key[0].split("-")[1]: row.value.options for key, row in rows(state, DhcpServer).items()}  # type: ignore[attr-defined]
-        assert [line.split(",", 1)[1] for line in options["router"] if line.startswith("dhcp-range")] == [advertised]
-        ranges = [line.split(",", 1)[1] for line in options["net"] if line.startswith("dhcp-range")]
+        servers: dict[str, Any] = {key[0].split("-")[1]: row.value for key, row in rows(state, DhcpServer).items()}
+        assert [line.split(",", 1)[1] for line in servers["router"].options if line.startswith("dhcp-range")] == [
+            advertised
+        ]
+        ranges = [line.split(",", 1)[1] for line in servers["net"].leaseless if line.startswith("dhcp-range")]
         assert ranges == ([served] if served else [])
 
 

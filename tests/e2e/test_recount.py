@@ -21,7 +21,7 @@ from tests.e2e import recount
         ("DELETE FROM journal WHERE kind = 'subnet'", "journalled as None"),
         ("UPDATE quota_usages SET used = used + 1 WHERE resource = 'port'", "2 is stored, 1 are there"),
         ("DELETE FROM free_ranges WHERE pool LIKE 'subnet/%'", "numbers are free or taken"),
-        (f"UPDATE free_ranges SET first = '{1:032}' WHERE pool = 'conntrack-zone'", "free and taken"),
+        (f"UPDATE free_ranges SET first = '{1:032x}' WHERE pool = 'conntrack-zone'", "are free and taken"),
         ("DELETE FROM networks", "names network"),
     ],
 )  # fmt: skip

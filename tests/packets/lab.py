@@ -102,9 +102,9 @@ class Lab:
         """The agent's control socket."""
         return self.folder.agent / control.SOCKET
 
-    def attach(self, port_id: str, **place: Any) -> Body:
-        """Attach a port and return it as it was bound; raises control.AgentError."""
-        return dict(asyncio.run(control.attach(self.socket, Attachment(port_id=port_id, **place))))
+    def attach(self, port_id: str, wait: float = control.PATIENCE, **place: Any) -> Body:
+        """Attach a port and return it as it was bound; raises control.AgentError when it does not work in time."""
+        return dict(asyncio.run(control.attach(self.socket, Attachment(port_id=port_id, **place), wait)))
 
     def detach(self, port_id: str) -> None:
         """Detach a port; raises control.AgentError."""
@@ -298,8 +298,8 @@ class Project:
 
 
 def add_address(machine: Machine, cidr: str) -> None:
-    """Give a machine's interface an address, usable at once."""
-    ip("addr", "add", cidr, "dev", machine.device, *(("nodad",) if ":" in cidr else ()), netns=machine.netns)
+    """Give a machine's interface an address, usable at once; it may have it by SLAAC already."""
+    ip("addr", "replace", cidr, "dev", machine.device, *(("nodad",) if ":" in cidr else ()), netns=machine.netns)
 
 
 def build_outside(bridge: str, interface: str) -> None:

@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+import sqlalchemy as sa
 
 from kaon.channel import Attachment, Failure
 from kaon.compile.config import HostConfig
-from kaon.resources import attachment
+from kaon.resources import attachment, records
+from kaon.resources.network import NETWORK
+from kaon.resources.security_group_rule import SECURITY_GROUP_RULE
 from kaon.rows import Veth
+from kaon.server import desired as desired_module
 from kaon.server.hosts import Hosts
 from tests.api.cloud import Cloud
 from tests.wait import until
@@ -113,3 +117,78 @@ async def test_a_server_that_starts_again_compiles_the_same_rows(running: Runnin
 async def test_an_agent_that_speaks_of_rows_from_before_the_server_started_is_heard_out(running: Running) -> None:
     running.hosts.acknowledged("stranger", 42, ())
     assert running.hosts.hosts == {}
+
+
+async def test_what_cannot_be_compiled_is_told_and_stops_nothing_else(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    port_id = await running.attached()
+    other_id = await running.attached()
+    await running.caught_up()
+    _, body = await running.cloud("admin:ops", "GET", f"/ports/{port_id}")
+    (group_id,) = body["port"]["security_groups"]
+    group = await running.cloud.made("member:red", "/security-groups", name="web")
+    await running.cloud("member:red", "PUT", f"/ports/{other_id}", {"port": {"security_groups": [group["id"]]}})
+    rule = await running.cloud.made(
+        "member:red", "/security-group-rules", security_group_id=group_id, direction="ingress", protocol="tcp"
+    )
+    running.hosts.acknowledged(HOST, await running.caught_up(), ())
+    await _becomes(running, port_id, "ACTIVE")
+    await _becomes(running, other_id, "ACTIVE")
+    rows = {row.id: row for row in running.hosts.hosts[HOST].desired.snapshot()}
+
+    # A protocol that the API does not let through, as a newer version might have written it.
+    found = await running.cloud.store.read(lambda conn: records.get(conn, SECURITY_GROUP_RULE, rule["id"]))
+    unreadable = {**found, "protocol": "warp"}
+    await running.cloud.store.write(lambda tx: tx.changed("security_group_rule", rule["id"], found, unreadable))
+    seq = await running.caught_up()
+    assert {row.id: row for row in running.hosts.hosts[HOST].desired.snapshot()} == rows
+    told = [item for item in caplog.records if item.getMessage().startswith("not compiled")]
+    assert {item.origin for item in told} >= {f"security_group/{group_id}"}  # type: ignore[attr-defined]
+    assert len(told) == len({item.origin for item in told})  # type: ignore[attr-defined]
+    running.hosts.acknowledged(HOST, seq, ())
+    assert "protocol 'warp'" in str(await _becomes(running, port_id, "DOWN"))
+    assert (await running.status(other_id))[0] == "ACTIVE"
+
+    # Others go on, and what mends the record mends the port.
+    third_id = await running.attached()
+    running.hosts.acknowledged(HOST, await running.caught_up(), ())
+    async with asyncio.timeout(5):
+        while "protocol 'warp'" not in str((await running.status(third_id))[1]):
+            await asyncio.sleep(0)
+    await running.cloud.store.write(lambda tx: tx.changed("security_group_rule", rule["id"], unreadable, found))
+    running.hosts.acknowledged(HOST, await running.caught_up(), ())
+    assert await _becomes(running, port_id, "ACTIVE") is None
+    assert await _becomes(running, third_id, "ACTIVE") is None
+
+
+async def test_a_host_is_compiled_around_what_cannot_be_when_the_server_starts(running: Running) -> None:
+    port_id = await running.attached()
+    await running.caught_up()
+    table = NETWORK.table
+    await running.cloud.store.write(lambda tx: tx.execute(sa.update(table).values(mtu=sa.null(), zone=sa.null())))
+    again = Hosts(running.cloud.store, HostConfig(host=HOST))
+    await again.source(HOST)
+    desired = again.hosts[HOST].desired
+    assert desired.broken
+    assert desired.port_states(())[port_id].status == "DOWN"
+    assert "TypeError" in desired.port_states(())[port_id].reason
+
+
+async def test_a_change_that_concerns_much_lets_others_have_the_loop(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desired_module, "STEP", 1)
+    port_id = await running.attached()
+    await running.caught_up()
+    host = running.hosts.hosts[HOST]
+    _, body = await running.cloud("admin:ops", "GET", f"/ports/{port_id}")
+    turns, compiled = 0, host.desired.compiled
+    backlog = host.backlog
+    before = backlog.seq
+    change = {"network": {"mtu": 1300}}
+    await running.cloud("member:red", "PUT", f"/networks/{body['port']['network_id']}", change)
+    while backlog.seq == before:
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= host.desired.compiled - compiled >= 2

@@ -96,7 +96,7 @@ def _shown(resource: Resource) -> Schema:
 
 def _nullable(attribute: Attribute) -> Schema:
     """What an attribute shows: of its type; null where nobody set what has no value of its own."""
-    schema = attribute.type.schema
+    schema = attribute.type.shown[1] if attribute.type.shown is not None else attribute.type.schema
     settled = not attribute.stored or attribute.name in ("id", "revision_number", "created_at", "updated_at")
     return schema if settled or {"type": "null"} in schema.get("anyOf", ()) else {"anyOf": [schema, {"type": "null"}]}
 
@@ -273,7 +273,7 @@ def _calls() -> dict[str, Schema]:
             path["parameters"] = [_path_parameter(name) for name in names]
         writes = call.method in ("POST", "PUT")
         answer: Schema | None = None if call.status == 204 else {"type": "object"}
-        others = (403, *_FINDING) if call.method == "GET" else _ACTING
+        others = (403, *_FINDING) if call.method == "GET" and not call.writes else _ACTING
         # The name of an operation is its path in words: quotas/{project_id}/default.
         name = f"{call.method.lower()}_{re.sub(r'[^a-z]+', '_', call.path).strip('_')}"
         path[call.method.lower()] = _operation(

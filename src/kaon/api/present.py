@@ -107,6 +107,8 @@ class Presenter:
         for attribute in self._shown:
             if attribute.name not in hidden:
                 value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if attribute.type.shown is not None:
+                    value = attribute.type.shown[0](value)
                 if value is not None or not attribute.sparse:
                     shown[attribute.name] = value
         return shown

@@ -80,7 +80,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     common = Launch(settings=settings, agent_socket=str(folder.socket), lock_fd=lock)
     server = Child(
         "server",
-        "kaon.server.main",
+        "kaon.server",
         msgspec.structs.replace(
             common,
             folder=str(folder.server),

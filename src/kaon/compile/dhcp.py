@@ -41,8 +41,9 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     if view.config.metadata:
         yield row(Address(), netns, names.DHCP_DEVICE, f"{METADATA_ADDRESS}/32", origin=f"port/{port_id}")
     if served and network.up:
-        options = tuple(_options(view, network, [subnet for subnet in subnets if subnet["id"] in served], own))
-        yield row(DhcpServer(options), netns, origin=origin)
+        answered = [subnet for subnet in subnets if subnet["id"] in served and subnet["id"] in own]
+        options = tuple(_options(view, network, answered, own))
+        yield row(DhcpServer(options, tuple(_options_v6(view, network, answered, own))), netns, origin=origin)
 
 
 def _interface_rows(netns: str, address: str, subnet: Record, origin: str) -> Iterator[Row]:
@@ -68,20 +69,32 @@ def _options(view: View, network: NetworkTerms, subnets: list[Record], own: dict
     yield f"local=/{network.domain}/"
     yield "dhcp-authoritative"
     for subnet in subnets:
-        tag = f"subnet-{subnet['id'][:8]}"
-        address = own.get(subnet["id"])
-        if address is None:
-            continue
         prefix = ipaddress.ip_network(subnet["cidr"])
-        lease = f"{view.config.lease_seconds}s"
         if prefix.version == 4:
-            yield f"dhcp-range=set:{tag},{prefix.network_address},static,{prefix.netmask},{lease}"
+            tag, address = _tag(subnet), own[subnet["id"]]
+            yield f"dhcp-range=set:{tag},{prefix.network_address},static,{prefix.netmask},{view.config.lease_seconds}s"
             yield from _options_v4(view, network, subnet, tag, address)
-        elif _dhcpv6(subnet):
-            yield f"dhcp-range=set:{tag},{prefix.network_address},static,{prefix.prefixlen},{lease}"
-            servers = subnet.get("dns_nameservers") or [address]
-            yield f"dhcp-option=tag:{tag},option6:dns-server," + ",".join(f"[{server}]" for server in servers)
-            yield f"dhcp-option=tag:{tag},option6:domain-search,{network.domain}"
+
+
+def _options_v6(view: View, network: NetworkTerms, subnets: list[Record], own: dict[str, str]) -> Iterator[str]:
+    """The configuration of the dnsmasq for DHCPv6. It keeps no leases: an address belongs to a port, not to a DUID."""
+    answered = [subnet for subnet in subnets if _dhcpv6(subnet)]
+    if answered:
+        yield f"interface={names.DHCP_DEVICE}"
+        yield "except-interface=lo"
+        yield "bind-dynamic"
+        yield f"domain={network.domain}"
+    for subnet in answered:
+        tag, prefix = _tag(subnet), ipaddress.ip_network(subnet["cidr"])
+        lease = f"{view.config.lease_seconds}s"
+        yield f"dhcp-range=set:{tag},{prefix.network_address},static,{prefix.prefixlen},{lease}"
+        servers = subnet.get("dns_nameservers") or [own[subnet["id"]]]
+        yield f"dhcp-option=tag:{tag},option6:dns-server," + ",".join(f"[{server}]" for server in servers)
+        yield f"dhcp-option=tag:{tag},option6:domain-search,{network.domain}"
+
+
+def _tag(subnet: Record) -> str:
+    return f"subnet-{subnet['id'][:8]}"
 
 
 def _dhcpv6(subnet: Record) -> bool:

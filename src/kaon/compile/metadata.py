@@ -39,6 +39,11 @@ def port_rows(view: View, port: Record, attachment: Record) -> Iterator[Row]:
     """The instance behind an attached port's addresses, for its network's listener and its routers'."""
     if not view.config.metadata:
         return
+    floating = [
+        floatingip["floating_ip_address"]
+        for floatingip in view.by("floatingip", "port_id", port["id"])
+        if ":" not in floatingip["floating_ip_address"]
+    ]
     instance = MetadataInstance(
         port_id=port["id"],
         instance_id=attachment.get("instance_id") or port.get("device_id") or port["id"],
@@ -47,6 +52,7 @@ def port_rows(view: View, port: Record, attachment: Record) -> Iterator[Row]:
         user_data=attachment.get("user_data") or "",
         mac=port["mac_address"].lower(),
         network_id=port["network_id"],
+        public_ipv4=next(iter(sorted(floating)), ""),
     )
     answered = {
         (netns, ip["ip_address"])

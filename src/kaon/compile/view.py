@@ -16,6 +16,9 @@ from kaon.world.world import Change, Record, World
 
 T = TypeVar("T")
 
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What compiling raises on a record that says what nobody can mean, or that is not as this version writes it."""
+
 
 class Scope(NamedTuple):
     """The unit of compilation: what a set of rows is about. Every row belongs to exactly one scope."""
@@ -81,15 +84,16 @@ class View:
         return value
 
     def compute(self, node: Node, function: Callable[[], T]) -> T:
-        """Run a function and remember that `node` depends on everything that it asks of this view."""
+        """Run a function and remember that `node` depends on everything that it asks of this view.
+
+        Where it raises, too: a node that cannot be computed is tried again when what it asked has changed.
+        """
         self.computed[node.kind if isinstance(node, Scope) else node.function.__name__] += 1
         self._asking.append(set())
         try:
-            result = function()
+            return function()
         finally:
-            reads = self._asking.pop()
-        self._replace_reads(node, reads)
-        return result
+            self._replace_reads(node, self._asking.pop())
 
     def __contains__(self, node: Node) -> bool:
         """Whether a node has been computed and not forgotten."""
@@ -118,13 +122,19 @@ class View:
             for node in list(self._readers.get(reads.pop(), ())):
                 if isinstance(node, Scope):
                     scopes.add(node)
-                elif node in self._facts:
-                    old = self._facts.pop(node)
-                    if not self._readers.get(("fact", node)):
-                        self.forget(node)
-                        continue
+                    continue
+                known = node in self._facts
+                old = self._facts.pop(node, None)
+                if not self._readers.get(("fact", node)):
+                    self.forget(node)
+                    continue
+                try:
                     self._facts[node] = self._evaluate(node)
-                    if self._facts[node] != old:
+                except UNREADABLE:
+                    # Whoever uses it asks again, and is told then.
+                    reads.append(("fact", node))
+                else:
+                    if not known or self._facts[node] != old:
                         reads.append(("fact", node))
         return scopes
 

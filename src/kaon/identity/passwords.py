@@ -25,7 +25,7 @@ class Passwords:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._threads = ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1)), "kaon-password")
         # Checked when there is no such user or no password, so that it takes as long as a wrong password.
-        self._nobody = self._hasher.hash(os.urandom(16).hex())
+        self._nobody = self._threads.submit(self._hasher.hash, os.urandom(16).hex())
 
     def hash_now(self, password: str) -> str:
         """`hash` for synchronous callers (bootstrap)."""
@@ -46,7 +46,7 @@ class Passwords:
     def _check(self, stored: str | None, password: str, admit: Callable[[], None]) -> bool:
         admit()
         try:
-            return self._hasher.verify(stored or self._nobody, password) and stored is not None
+            return self._hasher.verify(stored or self._nobody.result(), password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, sharing, types
+from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, sharing, subnet_rules, types
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
@@ -135,6 +135,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     for wanted, action in ((shared, SHARED), (external, EXTERNAL)):
         if wanted:
             network = _grant(tx, network, action)
+    if network["is_default"]:
+        _demand_only_default(tx, network)
     return network
 
 
@@ -177,6 +179,13 @@ def _revoke(tx: Transaction, network: Record, action: str) -> Record:
     return records.get(tx.conn, NETWORK, network["id"])
 
 
+def _demand_only_default(tx: Transaction, network: Record) -> None:
+    """Raise 409 when another external network is the default one."""
+    for other in records.select(tx.conn, NETWORK, NETWORK.table.c.is_default) if network["external_to"] else ():
+        if other["id"] != network["id"] and other["external_to"]:
+            raise conflict("DefaultExternalNetworkExists", f"A default external network already exists: {other['id']}.")
+
+
 def _demand_no_gateways(tx: Transaction, network: Record) -> None:
     if rbac_dependents.projects(tx, "network", EXTERNAL, network["id"]):
         raise conflict(
@@ -200,6 +209,10 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
                 network = _revoke(tx, network, action)
     if "mtu" in body:
         body["mtu"] = _checked_mtu(network["provider:network_type"], body["mtu"])
+        for item in records.by(tx.conn, named("subnet"), network_id=network["id"]):
+            subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
+    if body.get("is_default"):
+        _demand_only_default(tx, network)
     return records.update(tx, NETWORK, network, body)
 
 
@@ -208,8 +221,13 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 
 
 def delete(tx: Transaction, network: Record) -> None:
-    """Remove a network with its subnets; refused while somebody's port is on it."""
-    port, subnet = named("port"), named("subnet")
+    """Remove a network with its subnets and its idle floating IPs; refused while somebody's port is on it."""
+    port, subnet, floatingip = named("port"), named("subnet"), named("floatingip")
+    column = floatingip.table.c
+    for item in records.select(
+        tx.conn, floatingip, column.floating_network_id == network["id"], column.port_id.is_(None)
+    ):
+        floatingip.delete(tx, item)
     ports = records.select(tx.conn, port, port.table.c.network_id == network["id"])
     if any(item["device_owner"] not in AUTO_DELETED_OWNERS for item in ports):
         raise conflict(

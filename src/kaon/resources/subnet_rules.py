@@ -15,7 +15,9 @@ from kaon.store.journal import Record
 MAX_NAMESERVERS = 5
 MAX_HOST_ROUTES = 20
 
-_OWNER_PREFIXES = ("network:", "compute:", "baremetal:", "trunk:", "neutron:")
+_OWNER_PREFIXES = ("network:", "neutron:", "baremetal:", *"compute:")
+"""How the device owners that a subnet may be for begin. Neutron takes each letter of ``compute:`` for a prefix, and
+clients have come to name owners of their own."""
 
 
 def completed(body: dict[str, Any]) -> Record:
@@ -58,12 +60,18 @@ def default_pools(prefix: Network, gateway: str | None) -> list[dict[str, str]]:
     ]
 
 
+def demand_mtu(version: int, network_id: str, mtu: int) -> None:
+    """Raise 409 for a network on which packets of this IP version may not fit (RFC 791, RFC 8200)."""
+    least = 68 if version == 4 else 1280
+    if mtu < least:
+        raise conflict(
+            "NetworkMTUSubnetConflict", f"MTU of {network_id} is not valid, subnet requires a minimum of {least}"
+        )
+
+
 def demand_room(values: Record, network: Record, siblings: Sequence[Record]) -> None:
     """Raise unless the network can hold this subnet beside its others."""
-    if values["ip_version"] == 6 and network["mtu"] < 1280:
-        raise conflict(
-            "NetworkMTUSubnetConflict", f"MTU of {network['id']} is not valid, subnet requires a minimum of 1280"
-        )
+    demand_mtu(values["ip_version"], network["id"], network["mtu"])
     prefix = addressing.network(values["cidr"])
     for other in siblings:
         if prefix.overlaps(addressing.network(other["cidr"])):

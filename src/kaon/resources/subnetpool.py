@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -77,14 +78,15 @@ def _subnets(tx: Transaction, pool_id: str) -> list[Record]:
     return records.by(tx.conn, subnet, subnetpool_id=pool_id)
 
 
-def _default(tx: Transaction, version: int) -> Record | None:
+def default(tx: Transaction, version: int) -> Record | None:
+    """The default pool of an IP version, None where there is none."""
     column = SUBNETPOOL.table.c
     found = records.select(tx.conn, SUBNETPOOL, column.is_default, column.ip_version == version)
     return found[0] if found else None
 
 
 def _demand_no_default(tx: Transaction, version: int) -> None:
-    if _default(tx, version) is not None:
+    if default(tx, version) is not None:
         raise invalid(
             "A default subnetpool for this IP family has already been set. Only one default may exist per IP family"
         )
@@ -100,10 +102,7 @@ def _demand_scope(tx: Transaction, pool: Record) -> None:
         return
     scope = records.get(tx.conn, ADDRESS_SCOPE, id)
     if not _accessible(tx.caller, scope):
-        raise bad_request(
-            f"Illegal subnetpool association: subnetpool {pool['id']} cannot be associated with address scope {id}.",
-            "IllegalSubnetPoolAssociationToAddressScope",
-        )
+        raise records.missing(ADDRESS_SCOPE, id)
     if scope["ip_version"] != pool["ip_version"]:
         raise bad_request(
             f"Illegal subnetpool association: subnetpool {pool['id']} cannot associate with address scope {id} because "
@@ -179,7 +178,7 @@ def _wanted_pool(tx: Transaction, body: dict[str, Any]) -> Record | None:
     if body["use_default_subnetpool"]:
         if id is not None:
             raise _bad_subnet("subnetpool_id and use_default_subnetpool cannot both be specified")
-        pool = _default(tx, body["ip_version"])
+        pool = default(tx, body["ip_version"])
         if pool is None:
             raise _bad_subnet(f"No default subnetpool found for IPv{body['ip_version']}")
         return pool
@@ -249,7 +248,9 @@ def _visible(caller: Caller) -> sa.ColumnElement[bool]:
 
 
 _PREFIXES = types.list_of(types.CIDR)
-_LENGTH = types.integer(0)
+_COUNT = types.integer(0)
+_LENGTH = replace(_COUNT, shown=(str, {"type": "string"}))
+"""A prefix length: Neutron takes numbers and shows text."""
 
 SUBNETPOOL = Resource(
     name="subnetpool",
@@ -261,7 +262,7 @@ SUBNETPOOL = Resource(
             Attribute(name, _LENGTH, default=UNSET, post=True, put=True)
             for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen")
         ),
-        Attribute("default_quota", types.nullable(_LENGTH), default=UNSET, post=True, put=True),
+        Attribute("default_quota", types.nullable(_COUNT), default=UNSET, post=True, put=True),
         Attribute(
             "is_default",
             types.BOOLEAN,

@@ -27,6 +27,8 @@ class Type:
     schema: Schema
     structured: bool = False
     """Stored as JSON: no ordinary filter or sort key."""
+    shown: tuple[Callable[[Any], Any], Schema] | None = None
+    """From the canonical value to what the API shows, and the schema of that, where it differs."""
 
 
 def _text(limit: int, strip: bool) -> Callable[[Any], str]:

@@ -1,17 +1,24 @@
-"""The desired rows of one host, kept up to date by compiling only what a change concerns."""
+"""The desired rows of one host, kept up to date by compiling only what a change concerns.
+
+A scope that cannot be compiled keeps the rows that it had, so that what works goes on working; it is named in `broken`
+until a change to what it was compiled from mends it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
 from kaon.channel import Failure
 from kaon.compile import facts, l2
 from kaon.compile.config import HostConfig
 from kaon.compile.scopes import HOST, compile_scope, exists, scopes_of
-from kaon.compile.view import Scope, View
+from kaon.compile.view import UNREADABLE, Scope, View
 from kaon.rows import Row, RowId
 from kaon.world.world import Change, Record, World, policy_key
+
+STEP = 200
+"""Scopes compiled at a time where others wait for the same thread; some 20 ms."""
 
 
 class Difference(NamedTuple):
@@ -49,14 +56,17 @@ class Desired:
         self.view = View(world, config)
         self.compiled = 0
         """How many scopes have been compiled so far."""
+        self.broken: dict[Scope, str] = {}
+        """Scopes whose rows are not those that intent asks for, and why."""
+        self._collided: set[Scope] = set()
         self._scopes: dict[Scope, dict[RowId, Row]] = {}
         self._rows: dict[RowId, Row] = {}
         self._owner: dict[RowId, Scope] = {}
         everything = {HOST}
         for kind in world.kinds():
             for record in world.all(kind):
-                everything.update(scopes_of(kind, record))
-        self._recompile(everything)
+                everything.update(self._scopes_of(kind, record))
+        _finish(self._recompile(everything))
 
     @property
     def seq(self) -> int:
@@ -69,12 +79,24 @@ class Desired:
 
     def apply(self, changes: Iterable[Change]) -> Difference:
         """Take changes over and compile the scopes that they concern."""
+        return _finish(self.steps(changes))
+
+    def steps(self, changes: Iterable[Change]) -> Generator[None, None, Difference]:
+        """`apply` in steps: yields after every `STEP` scopes. The rows change at the end, all at once."""
         changes = list(changes)
         dirty = self.view.apply(changes)
         for change in changes:
             if change.after is not None:
-                dirty.update(scope for scope in scopes_of(change.kind, change.after) if scope not in self.view)
-        return self._recompile(dirty)
+                dirty.update(scope for scope in self._scopes_of(change.kind, change.after) if scope not in self.view)
+        return (yield from self._recompile(dirty))
+
+    def _scopes_of(self, kind: str, record: Record) -> list[Scope]:
+        try:
+            return list(scopes_of(kind, record))
+        except UNREADABLE as error:
+            scope = Scope(kind, record["id"])
+            self.broken[scope] = _reason(error)
+            return [scope]
 
     def port_states(self, failures: Iterable[Failure], port_ids: Iterable[str] | None = None) -> dict[str, PortState]:
         """What has become of ports (all, unless told which), given the rows that the host could not make real.
@@ -87,27 +109,44 @@ class Desired:
             owner = self._owner.get(RowId(failure.table, tuple(failure.key)))
             if owner is not None:
                 failed.setdefault(owner, failure)
+        reasons = {scope: f"{scope.kind}/{scope.id}: {reason}" for scope, reason in self.broken.items()}
+        reasons |= {scope: f"{item.origin or item.table}: {item.reason}" for scope, item in failed.items()}
         world = self.view.world
         ports = world.all("port") if port_ids is None else (world.get("port", id) for id in port_ids)
-        return {port["id"]: self._port_state(port, failed) for port in ports if port is not None}
+        return {port["id"]: self._port_state(port, reasons) for port in ports if port is not None}
 
-    def _port_state(self, port: Record, failed: dict[Scope, Failure]) -> PortState:
+    def _port_state(self, port: Record, reasons: dict[Scope, str]) -> PortState:
+        if Scope("port", port["id"]) in self.broken:
+            return PortState("DOWN", reasons[Scope("port", port["id"])])
         if not any(id.table in ("veth", "tap") for id in self._scopes.get(Scope("port", port["id"]), ())):
             return PortState("DOWN")
         if not l2.carries(self.view, port):
             return PortState("DOWN", "administratively down")
-        for scope in _concerning(port) if failed else ():
-            if scope in failed:
-                failure = failed[scope]
-                return PortState("DOWN", f"{failure.origin or failure.table}: {failure.reason}")
+        for scope in _concerning(port) if reasons else ():
+            if scope in reasons:
+                return PortState("DOWN", reasons[scope])
         return PortState("ACTIVE")
 
-    def _recompile(self, dirty: Iterable[Scope]) -> Difference:
+    def _compile(self, scope: Scope) -> dict[RowId, Row]:
+        self.compiled += 1
+        try:
+            rows = {row.id: row for row in compile_scope(self.view, scope)}
+        except UNREADABLE as error:
+            self.broken[scope] = _reason(error)
+            return self._scopes.get(scope, {})
+        self.broken.pop(scope, None)
+        return rows
+
+    def _recompile(self, dirty: Iterable[Scope]) -> Generator[None, None, Difference]:
         before: dict[RowId, Row | None] = {}
         after: dict[Scope, dict[RowId, Row]] = {}
-        for scope in sorted(dirty):
-            self.compiled += 1
-            after[scope] = {row.id: row for row in compile_scope(self.view, scope)}
+        # Who holds the name that they want is not among what they were compiled from, so they try each time.
+        dirty = {*dirty, *self._collided}
+        self._collided.clear()
+        for number, scope in enumerate(sorted(dirty), 1):
+            after[scope] = self._compile(scope)
+            if number % STEP == 0:
+                yield
         # All that goes is gone before anything comes: a row may pass from one scope to another in one change.
         for scope in after:
             for id, row in self._scopes.pop(scope, {}).items():
@@ -116,12 +155,29 @@ class Desired:
         for scope, rows in after.items():
             for id, row in rows.items():
                 if id in self._owner:
-                    raise ValueError(f"{id} is claimed by {scope} and by {self._owner[id]}: names collide")
+                    self._collided.add(scope)
+                    self.broken[scope] = f"{id} is claimed by {self._owner[id]} as well: names collide"
+                    continue
                 before.setdefault(id, None)
                 self._rows[id], self._owner[id] = row, scope
-            if rows:
-                self._scopes[scope] = rows
+            kept = {id: row for id, row in rows.items() if self._owner[id] == scope}
+            if kept:
+                self._scopes[scope] = kept
             elif not exists(self.view.world, scope):
                 self.view.forget(scope)
         put = [self._rows[id] for id in sorted(before) if id in self._rows and self._rows[id] != before[id]]
         return Difference(put, [id for id in sorted(before) if id not in self._rows])
+
+
+def _finish(steps: Generator[None, None, Difference]) -> Difference:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: Difference = done.value
+            return result
+
+
+def _reason(error: Exception) -> str:
+    """An error in words for administrators: one that only names a key says nothing without its type."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

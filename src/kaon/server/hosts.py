@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from kaon.channel import Failure
 from kaon.compile.config import HostConfig
+from kaon.compile.view import Scope
 from kaon.resources import port, records
 from kaon.resources.catalog import resources
 from kaon.server.backlog import Backlog
-from kaon.server.desired import Desired, PortState
+from kaon.server.desired import Desired, Difference, PortState
 from kaon.store import journal
 from kaon.store.engine import Store
 from kaon.store.transaction import Transaction
@@ -61,22 +62,21 @@ class Hosts:
         desired = Desired(world, msgspec.structs.replace(self._config, host=name))
         rows = desired.snapshot()
         log.info("compiled", extra={"host": name, "rows": len(rows), "scopes": desired.compiled, "seq": seq})
+        _tell_broken(name, {}, desired.broken)
         states = {record["id"]: PortState(record["status"]) for kind, record in loaded if kind == "port"}
         return Host(desired, Backlog(seq, rows), dict.fromkeys(states, seq), states)
 
     async def follow(self, changed: Callable[[str], None]) -> None:
         """Take every change over as it is journalled, and say for which hosts there is something new."""
         async for batch in self._store.follow(self.seq):
-            for name, host in self.hosts.items():
+            for name, host in list(self.hosts.items()):
                 news = [
                     Change(change.kind, change.id, change.before, change.after, change.seq)
                     for change in batch
                     if change.seq > host.backlog.seq
                 ]
                 if news:
-                    difference = host.desired.apply(news)
-                    host.backlog.update(news[-1].seq, difference.put, difference.delete)
-                    _await_report(host, news)
+                    await _take_over(name, host, news)
                     changed(name)
             self.seq = batch[-1].seq
 
@@ -114,6 +114,35 @@ def _store_states(states: Mapping[str, PortState], tx: Transaction) -> None:
     port.set_status(tx, {id: (state.status, state.reason) for id, state in states.items()})
 
 
+async def _take_over(name: str, host: Host, news: list[Change]) -> None:
+    """Compile what changes concern; a change that concerns much lets others have the event loop in between."""
+    broken = dict(host.desired.broken)
+    steps = host.desired.steps(news)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            difference: Difference = done.value
+            break
+        await asyncio.sleep(0)
+    host.backlog.update(news[-1].seq, difference.put, difference.delete)
+    _await_report(host, news)
+    if host.desired.broken != broken:
+        _tell_broken(name, broken, host.desired.broken)
+        every = (port["id"] for port in host.desired.view.world.all("port"))
+        host.waiting.update(dict.fromkeys(every, news[-1].seq))
+
+
+def _tell_broken(name: str, before: Mapping[Scope, str], after: Mapping[Scope, str]) -> None:
+    """Log what cannot be compiled any more, and what can again; each by its API id."""
+    for scope, reason in after.items():
+        if before.get(scope) != reason:
+            row = f"{scope.kind}/{scope.id}"
+            log.error("not compiled, its rows stay as they were", extra={"host": name, "origin": row, "reason": reason})
+    for scope in before.keys() - after.keys():
+        log.info("compiled again", extra={"host": name, "origin": f"{scope.kind}/{scope.id}"})
+
+
 def _await_report(host: Host, changes: Iterable[Change]) -> None:
     """Note which ports' status may change once the agent has converged these changes."""
     world = host.desired.view.world
@@ -122,6 +151,9 @@ def _await_report(host: Host, changes: Iterable[Change]) -> None:
             ports: Iterable[str] = (change.id,)
             if change.kind == "port" and change.after is None:
                 host.states.pop(change.id, None)
+            elif change.kind == "port" and change.before is None and change.after is not None:
+                # As the API has stored it, so that nothing is stored again while that is what becomes of it.
+                host.states[change.id] = PortState(change.after["status"])
         elif change.kind == "network":
             ports = world.ids_by("port", "network_id", change.id)
         elif change.kind == "router":

@@ -1,4 +1,4 @@
-"""The server process: API, identity, world and compiler, without privileges. Started by `kaon up`.
+"""The server process: API, identity, world and compiler, without privileges.
 
 Everything that is imported is imported before privileges go, since Python's own files may be out of reach afterwards.
 """
@@ -6,6 +6,8 @@ Everything that is imported is imported before privileges go, since Python's own
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import logging
 import signal
 import socket
@@ -25,7 +27,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
-from kaon.api.policy import Policy
+from kaon.api.policy import Policy, PolicyError
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -33,7 +35,6 @@ from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
 from kaon.identity.keys import keys_folder
-from kaon.identity.remote import RemoteValidator, ServiceCredentials
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
@@ -107,6 +108,8 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
     settings = launch.settings
     if settings.identity.url:
+        from kaon.identity.remote import RemoteValidator, ServiceCredentials
+
         credentials = ServiceCredentials(
             settings.identity.username,
             settings.identity.password,
@@ -145,6 +148,9 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     web.loaded_app = requests.wrap(app)
 
     def started() -> None:
+        # What is there now stays: no need to look through it again for garbage (see kaon.server.__main__).
+        gc.freeze()
+        gc.enable()
         ready.set()
         orders.announce_ready(launch)
 
@@ -162,11 +168,14 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
 
 
 def main() -> None:
-    """Entry point of `python -m kaon.server.main`."""
+    """Be the server, as `kaon up` orders it, until SIGTERM or the end of the supervisor."""
     launch = orders.receive()
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
+    if settings.identity.url:
+        importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
+    orders.return_large_blocks()
     defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
@@ -184,18 +193,23 @@ def main() -> None:
         timeout_graceful_shutdown=5,
     )
     web.load()
-    migrate.prepare(Path(launch.folder) / "kaon.db")
-    policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
-    privileges.drop(launch.run_as)
-    privileges.watch_imports()
-    privileges.die_with_parent(launch.parent)
+    database = Path(launch.folder) / "kaon.db"
     try:
+        migrate.prepare(database)
+        policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+        privileges.drop(launch.run_as)
+        privileges.watch_imports()
+        privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(launch, web, policy))
+    except PolicyError as error:
+        what, reason = "policy cannot be used", str(error)
     except migrate.SchemaError as error:
-        log.error("database cannot be used", extra={"reason": str(error)})
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        what, reason = "database cannot be used", str(error)
+    except sa.exc.DatabaseError as error:
+        what = "database cannot be used"
+        reason = f"{database}: {error.orig}; restore a backup if the file is damaged, make room if the disk is full"
+    else:
+        return
+    log.error(what, extra={"reason": reason})
+    sys.exit(1)

@@ -1,7 +1,7 @@
-"""Rows of tables dhcp_server and dhcp_host: one dnsmasq a namespace, restarted only when it must be.
+"""Rows of tables dhcp_server and dhcp_host: one dnsmasq a namespace, or two, restarted only when it must be.
 
-A daemon's folder holds the files that it reads, and `state`: the rows that it runs by, written once it does. Who
-comes later believes the state where the files are as it says and the daemon runs in the right namespace.
+A server's folder holds the files that its daemons read, and `state`: the rows that they run by, written once they do.
+Who comes later believes the state where the files are as it says and the daemons run in the right namespace.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _decoder = msgspec.msgpack.Decoder(State)
 class _Instance:
     folder: Path
     state: State = field(default_factory=State)
-    process: daemon.Process | None = None
+    processes: dict[str, daemon.Process] = field(default_factory=dict)
+    """By the name of the configuration file."""
 
 
 class DnsmasqManager:
@@ -60,7 +61,7 @@ class DnsmasqManager:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._epoll = select.epoll()
-        self._by_descriptor: dict[int, str] = {}
+        self._by_descriptor: dict[int, tuple[str, str]] = {}
         self._instances: dict[str, _Instance] = {}
         self.writes = self.reloads = self.restarts = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,13 +76,13 @@ class DnsmasqManager:
                 state = State()
             self._instances[folder.name] = _Instance(folder, state)
         for path, pids in daemon.running(self._argument("")).items():
-            netns = path.partition("/")[0]
+            netns, _, name = path.partition("/")
             instance = self._instances.setdefault(netns, _Instance(self._folder / netns))
             for pid in pids:
-                self._watch(netns, instance, pid)
+                self._watch(netns, instance, name, pid)
 
-    def _argument(self, netns: str) -> str:
-        return f"--conf-file={self._folder}/" + (f"{netns}/{dnsmasq_config.CONFIG}" if netns else "")
+    def _argument(self, path: str) -> str:
+        return f"--conf-file={self._folder}/{path}"
 
     # ------------------------------------------------------------ reading
 
@@ -102,13 +103,16 @@ class DnsmasqManager:
                 yield row(host, netns, port, origin=state.origins.get(port, ""))
 
     def _works(self, netns: str, instance: _Instance, state: State) -> bool:
-        """Whether the daemon runs, where it should, by the configuration that this state makes."""
+        """Whether the daemons run, where they should, by the configuration that this state makes."""
+        if state.server is None:
+            return False
+        configs = dnsmasq_config.configs(instance.folder, state.server, state.hosts)
+        here = daemon.identity(netns)
         return (
-            state.server is not None
-            and instance.process is not None
-            and instance.process.netns() == daemon.identity(netns) is not None
-            and _text(instance.folder / dnsmasq_config.CONFIG)
-            == dnsmasq_config.config(instance.folder, state.server, state.hosts)
+            here is not None
+            and instance.processes.keys() == configs.keys()
+            and all(process.netns() == here for process in instance.processes.values())
+            and all(_text(instance.folder / name) == text for name, text in configs.items())
         )
 
     # ------------------------------------------------------------ applying
@@ -148,10 +152,11 @@ class DnsmasqManager:
             self._stop(instance)
         elif not self._works(netns, instance, state) or _moved(before, state):
             self._restart(netns, instance, state)
-        elif instance.process is not None:
+        else:
             self.reloads += 1
             state.served |= _owners(state)
-            instance.process.signal(signal.SIGHUP)
+            for process in instance.processes.values():
+                process.signal(signal.SIGHUP)
         # Last, so that who is killed before finds files that the state does not explain, and does it all again.
         self._write_state(instance, state)
 
@@ -160,15 +165,14 @@ class DnsmasqManager:
         self._stop(instance)
         if daemon.identity(netns) is None:
             raise daemon.DaemonError(f"there is no network namespace {netns}")
-        text = dnsmasq_config.config(instance.folder, state.server, state.hosts)
-        self._write(instance.folder / dnsmasq_config.CONFIG, text)
         self.restarts += 1
-        log_file = instance.folder / "log"
-        log_file.unlink(missing_ok=True)
-        # Empty user and group: dnsmasq stays who it is, since the root of a user namespace may be its only user.
-        daemon.start(netns, [PROGRAM, self._argument(netns), "--user=", "--group="])
-        pid = int((instance.folder / "pid").read_text())
-        self._watch(netns, instance, pid)
+        for name, text in dnsmasq_config.configs(instance.folder, state.server, state.hosts).items():
+            self._write(instance.folder / name, text)
+            (instance.folder / dnsmasq_config.beside(name, "log")).unlink(missing_ok=True)
+            # Empty user and group: dnsmasq stays who it is, since the root of a user namespace may be its only user.
+            daemon.start(netns, [PROGRAM, self._argument(f"{netns}/{name}"), "--user=", "--group="])
+            pid = int((instance.folder / dnsmasq_config.beside(name, "pid")).read_text())
+            self._watch(netns, instance, name, pid)
         state.served = _owners(state)
 
     def _remove(self, netns: str, instance: _Instance) -> None:
@@ -198,8 +202,8 @@ class DnsmasqManager:
         """Daemons that have ended since the last call."""
         facts = []
         for descriptor, _ in self._epoll.poll(0):
-            netns = self._by_descriptor[descriptor]
-            self._forget_process(self._instances[netns])
+            netns, name = self._by_descriptor[descriptor]
+            self._forget_process(self._instances[netns], name)
             log.warning("dnsmasq ended", extra={"netns": netns, "origin": self._instances[netns].state.origins.get("")})
             facts.append(Fact(RowId(DhcpServer.table, (netns,)), None))
         return facts, set()
@@ -211,33 +215,35 @@ class DnsmasqManager:
     def close(self) -> None:
         """Release descriptors; the daemons go on."""
         for instance in self._instances.values():
-            self._forget_process(instance)
+            for name in list(instance.processes):
+                self._forget_process(instance, name)
         self._epoll.close()
 
-    def _watch(self, netns: str, instance: _Instance, pid: int) -> None:
+    def _watch(self, netns: str, instance: _Instance, name: str, pid: int) -> None:
         try:
             process = daemon.Process(pid)
         except ProcessLookupError:
             return
-        if instance.process is not None:
+        if name in instance.processes:
             # A second daemon on the same files is one too many.
-            self._stop(instance)
-        instance.process = process
-        self._by_descriptor[process.descriptor] = netns
+            self._stop_process(instance, name)
+        instance.processes[name] = process
+        self._by_descriptor[process.descriptor] = netns, name
         self._epoll.register(process.descriptor, select.EPOLLIN)
 
     def _stop(self, instance: _Instance) -> None:
-        if instance.process is not None:
-            instance.process.stop()
-            self._forget_process(instance)
+        for name in list(instance.processes):
+            self._stop_process(instance, name)
 
-    def _forget_process(self, instance: _Instance) -> None:
-        if instance.process is None:
-            return
-        self._epoll.unregister(instance.process.descriptor)
-        del self._by_descriptor[instance.process.descriptor]
-        instance.process.close()
-        instance.process = None
+    def _stop_process(self, instance: _Instance, name: str) -> None:
+        instance.processes[name].stop()
+        self._forget_process(instance, name)
+
+    def _forget_process(self, instance: _Instance, name: str) -> None:
+        process = instance.processes.pop(name)
+        self._epoll.unregister(process.descriptor)
+        del self._by_descriptor[process.descriptor]
+        process.close()
 
 
 def _text(path: Path) -> str | None:
@@ -255,7 +261,7 @@ def _refusal(operation: Operation) -> str:
         if isinstance(value, DhcpHost):
             dnsmasq_config.check(operation.id.key[1], value)
         elif isinstance(value, DhcpServer):
-            dnsmasq_config.config(Path("/"), value, {})
+            dnsmasq_config.configs(Path("/"), value, {})
     except ValueError as error:
         return f"not told to the DHCP server: {error}"
     return ""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kaon.rows import DhcpHost, DhcpServer
 
-CONFIG, HOSTS, OPTIONS, NAMES = "conf", "hosts", "opts", "names"
-"""Names of the files in a daemon's folder."""
+CONFIG, LEASELESS, HOSTS, OPTIONS, NAMES = "conf", "conf6", "hosts", "opts", "names"
+"""Names of the files in a server's folder. Each of the first two is a daemon's own, all daemons read the others."""
 RELOADED = (HOSTS, OPTIONS, NAMES)
 """Those that dnsmasq reads again on SIGHUP."""
 
@@ -23,20 +23,36 @@ _TAG = re.compile(r"[A-Za-z0-9-]+")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def config(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> str:
-    """The configuration file of a daemon whose files lie in `folder`; raises ValueError for a line that is none.
+def configs(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> dict[str, str]:
+    """The configuration file of each daemon of a server, by file name; raises ValueError for a line that is none."""
+    made = {CONFIG: _config(folder, CONFIG, server.options, hosts, 1000000)}
+    if server.leaseless:
+        # With no room for a lease dnsmasq 2.90 keeps none for DHCPv6 and answers all the same; a lease would only tie
+        # the address to the client's DUID, which another system on the same instance does not know.
+        made[LEASELESS] = _config(folder, LEASELESS, ("port=0", *server.leaseless), hosts, 0)
+    return made
+
+
+def beside(config: str, what: str) -> str:
+    """The name of another file of the daemon whose configuration this is: its ``pid`` or its ``log``."""
+    return config.replace(CONFIG, what, 1)
+
+
+def _config(folder: Path, name: str, options: Iterable[str], hosts: Mapping[str, DhcpHost], leases: int) -> str:
+    """A configuration file.
 
     Ports with options of their own get their tag here, by --dhcp-mac: a tag in the hosts file would do, but dnsmasq
     2.90 then frees what it does not own when it reads that file again after it has served the port, and crashes.
     """
-    for line in server.options:
+    lines = tuple(options)
+    for line in lines:
         _one_line(line)
         if line.partition("=")[0].strip() not in _ALLOWED:
             raise ValueError(f"{line!r} is none of the options that a network's dnsmasq is given")
     return "\n".join(
         (
-            f"pid-file={folder / 'pid'}",
-            f"log-facility={folder / 'log'}",
+            f"pid-file={folder / beside(name, 'pid')}",
+            f"log-facility={folder / beside(name, 'log')}",
             "quiet-dhcp",
             "quiet-dhcp6",
             "quiet-ra",
@@ -45,11 +61,11 @@ def config(folder: Path, server: DhcpServer, hosts: Mapping[str, DhcpHost]) -> s
             "no-ping",
             "leasefile-ro",
             "dhcp-authoritative",
-            "dhcp-lease-max=1000000",
+            f"dhcp-lease-max={leases}",
             f"dhcp-hostsfile={folder / HOSTS}",
             f"dhcp-optsfile={folder / OPTIONS}",
             f"addn-hosts={folder / NAMES}",
-            *dict.fromkeys(line for line in server.options if line not in _ALWAYS),
+            *dict.fromkeys(line for line in lines if line not in _ALWAYS),
             *(f"dhcp-mac=set:port-{port},{hosts[port].mac}" for port in sorted(hosts) if hosts[port].options),
             "",
         )
