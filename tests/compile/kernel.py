@@ -12,8 +12,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from kaon import privileges
 from kaon.rows import (
     Address,
     Bridge,
@@ -37,7 +39,7 @@ class Kernel:
 
     def __init__(self) -> None:
         script = "mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && echo && exec sleep 3600"
-        self._init = subprocess.Popen(["unshare", "-nm", "sh", "-c", script], stdout=subprocess.PIPE)
+        self._init = _start(["unshare", "-nm", "sh", "-c", script], stdout=subprocess.PIPE)
         assert self._init.stdout is not None
         self._init.stdout.readline()
         self._children: list[subprocess.Popen[bytes]] = []
@@ -66,9 +68,7 @@ class Kernel:
 
     def start(self, script: str, netns: str = "") -> subprocess.Popen[bytes]:
         """Start something that runs until the end of the test."""
-        child = subprocess.Popen(
-            self.command(f"exec {script}", netns), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        child = _start(self.command(f"exec {script}", netns), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._children.append(child)
         return child
 
@@ -150,6 +150,11 @@ class Kernel:
         assert child.stdout is not None
         line = child.stdout.readline().decode()
         assert "started" in line, line + child.stdout.read().decode()
+
+
+def _start(command: list[str], **streams: int) -> subprocess.Popen[bytes]:
+    """A process that does not outlive the tests, even if they are killed."""
+    return subprocess.Popen(command, preexec_fn=partial(privileges.die_with_parent, os.getpid()), **streams)
 
 
 def _commands(rows: list[Row]) -> Iterator[str]:
