@@ -71,7 +71,7 @@ def dhclient6(
             stderr=subprocess.DEVNULL,
         )
     try:
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(AssertionError):  # no answer in time is an answer too
             until(lambda: output.exists() or client.poll() is not None, seconds)
     finally:
         # Asked to end, it would release its address.

@@ -151,7 +151,7 @@ def test_a_managed_ipv6_subnet_gives_each_port_its_own_address(kernel: Kernel) -
     kernel.run("ip netns add i4; ip -n i4 link set lo up")
     cloud.attach(port, netns="i4")
     scene.start()
-    until(lambda: "fe80" in kernel.run("ip -6 addr show dev eth0 -tentative", "i4"), 10)
+    until(lambda: "fe80" in kernel.run("ip -6 addr show dev eth0 -tentative", "i4"), 10, "link-local address")
     advertised = kernel.run("rdisc6 -1 eth0", "i4")
     assert "Stateful address conf. : Yes" in " ".join(advertised.split())
     assert "Autonomous address conf.: No" in " ".join(advertised.split())

@@ -14,7 +14,7 @@ import msgspec
 
 from kaon import log as logs
 from kaon import privileges
-from kaon.cli import datafolder, listening, rootless
+from kaon.cli import datafolder, listening, networklock, rootless
 from kaon.cli.options import add_settings, settings_from
 from kaon.cli.supervise import Child, Supervisor
 from kaon.config import Settings, listen_address, without
@@ -70,6 +70,8 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     folder = datafolder.DataFolder(Path(settings.data))
     datafolder.prepare(folder, user)
     lock = datafolder.lock(folder)
+    if settings.engine == "linux":
+        networklock.lock()
     agents = listening.open_agents(folder.socket)
     url = settings.public_url.rstrip("/") or listening.url(listeners[0], tls=bool(settings.tls_cert))
     settings = msgspec.structs.replace(settings, public_url=url)
