@@ -190,3 +190,24 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return paths
+
+
+def test_a_key_that_is_not_the_certificates_is_said_before_anything_starts(data: Path, tmp_path: Path) -> None:
+    pairs = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        pairs.append(self_signed(tmp_path / name))
+    words = ("up", "--engine", "fake", "--listen", "127.0.0.1:0", "--data", str(data))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "kaon.cli.main", *words),
+            *("--tls-cert", str(pairs[0][0]), "--tls-key", str(pairs[1][1])),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "key values mismatch" in done.stderr
