@@ -201,7 +201,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kaon-contract-") as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        with running(folder / "kaon", "--engine", "fake") as kaon:
+        with running(folder / "kaon", "--engine", "fake", "--config", str(FILES / "kaon.toml")) as kaon:
             began = time.monotonic()
             found = run(prepare(kaon), folder, arguments.wanted, arguments.concurrency)
             seconds = time.monotonic() - began

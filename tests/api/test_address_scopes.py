@@ -43,7 +43,7 @@ async def test_a_scope_of_another_ip_version_or_project_takes_no_pool(cloud: Clo
     status, body = await cloud("member:red", "POST", "/subnetpools", pool(six))
     assert (status, body["NeutronError"]["type"]) == (400, "IllegalSubnetPoolIpVersionAssociationToAddressScope")
     status, body = await cloud("member:blue", "POST", "/subnetpools", pool(scope))
-    assert (status, body["NeutronError"]["type"]) == (400, "IllegalSubnetPoolAssociationToAddressScope")
+    assert (status, body["NeutronError"]["type"]) == (404, "AddressScopeNotFound")
     assert (await cloud("member:blue", "GET", f"/address-scopes/{scope['id']}"))[0] == 404
 
 

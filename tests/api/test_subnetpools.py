@@ -26,10 +26,10 @@ async def take(cloud: Cloud, pool: dict[str, Any], token: str = "member:red", **
 async def test_bounds_are_filled_in_and_prefixes_joined(cloud: Cloud) -> None:
     pool = await cloud.made("member:red", "/subnetpools", name="p", prefixes=["10.0.0.0/17", "10.0.128.0/17"])
     assert pool["prefixes"] == ["10.0.0.0/16"] and pool["ip_version"] == 4
-    assert [pool[f"{name}_prefixlen"] for name in ("min", "default", "max")] == [8, 8, 32]
+    assert [pool[f"{name}_prefixlen"] for name in ("min", "default", "max")] == ["8", "8", "32"]
     assert pool["is_default"] is False and pool["shared"] is False and pool["default_quota"] is None
     pool = await cloud.made("member:red", "/subnetpools", name="p", prefixes=["fd00::/48"])
-    assert [pool[f"{name}_prefixlen"] for name in ("min", "default", "max")] == [64, 64, 128]
+    assert [pool[f"{name}_prefixlen"] for name in ("min", "default", "max")] == ["64", "64", "128"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_pools_are_private_unless_opened(cloud: Cloud, pool: dict[str, Any
     _, body = await cloud("member:blue", "GET", "/subnetpools?shared=true")
     assert [item["id"] for item in body["subnetpools"]] == [pool["id"]]
     assert await take(cloud, pool, "member:blue") == (201, "10.0.0.0/24")
-    assert (await cloud("member:blue", "PUT", f"/subnetpools/{pool['id']}", {"subnetpool": {"name": "x"}}))[0] == 403
+    assert (await cloud("member:blue", "PUT", f"/subnetpools/{pool['id']}", {"subnetpool": {"name": "x"}}))[0] == 404
 
 
 async def test_prefixes_are_added_and_removed_while_unused(cloud: Cloud, pool: dict[str, Any]) -> None:

@@ -128,9 +128,10 @@ def test_a_refusal_says_who_can_allow_it_and_how(monkeypatch: pytest.MonkeyPatch
 
 
 LEAVES_SERVICES = """
-import json, os, signal, subprocess
+import json, os, signal, subprocess, tempfile
 from kaon.cli import rootless
-rootless.enter()
+folder = tempfile.mkdtemp(prefix="kaon-test-")
+rootless.enter(folder)
 subprocess.run(["ip", "netns", "add", "instance"], check=True)
 wait = ["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"]
 left = [
@@ -138,7 +139,7 @@ left = [
     subprocess.Popen(["ip", "netns", "exec", "instance", "sleep", "1000"], start_new_session=True),
     subprocess.Popen(wait, start_new_session=True),
 ]
-print(json.dumps([os.readlink("/proc/self/ns/net"), *(service.pid for service in left)]), flush=True)
+print(json.dumps([os.readlink("/proc/self/ns/net"), folder, *(service.pid for service in left)]), flush=True)
 signal.pause()
 """
 
@@ -152,13 +153,15 @@ def test_what_is_left_running_inside_ends_with_the_process_even_if_that_is_kille
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.communicate()[1]
-        network, *services = json.loads(line)
+        network, folder, *services = json.loads(line)
+        assert Path(folder).is_dir()
         assert all(Path(f"/proc/{service}").exists() for service in services)
     finally:
         process.kill()
         process.wait()
     until(lambda: network not in networks(), 10, "the network is nobody's any more")
     until(lambda: not any(Path(f"/proc/{service}").exists() for service in services), what="the services have ended")
+    until(lambda: not Path(folder).exists(), what="the temporary folder is gone")
 
 
 def networks() -> set[str]:

@@ -1,4 +1,4 @@
-"""One Kaon for the whole suite; a project of its own for each test."""
+"""One Kaon for all of these tests, and for no others; a project of its own for each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.packets.lab import Lab, Project
 from tests.running import running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab() -> Iterator[Lab]:
     """A whole Kaon as `kaon up` starts it, on an empty folder, with a host outside; all of it removed at the end."""
     # The server runs as another user, who may not enter pytest's own temporary folder.

@@ -40,7 +40,12 @@ def items(resource: Resource, body: Mapping[str, Any]) -> tuple[list[dict[str, A
             if not bulk or not found
             else f"Invalid '{resource.collection}': a list of objects is needed"
         )
-    return found, bulk
+    # A client may wrap each item of a bulk in its resource's name.
+    return [item[resource.name] if _is_wrapped(resource, item) else item for item in found], bulk
+
+
+def _is_wrapped(resource: Resource, item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get(resource.name), dict) and resource.name not in resource.by_name
 
 
 def item(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,10 +103,11 @@ def for_creation(resource: Resource, raw: Mapping[str, Any], caller: Caller) -> 
 
 
 def _project(wanted: str | None, caller: Caller) -> str:
-    if wanted is not None and wanted != caller.project_id and not caller.is_admin:
+    may = caller.is_admin or caller.is_service
+    if wanted is not None and wanted != caller.project_id and not may:
         raise bad_request(
-            "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin "
-            "privileges",
+            "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request is not allowed for "
+            "current user."
         )
     return caller.project_id if wanted is None else wanted
 

@@ -25,7 +25,7 @@ def handler(call: Call, store: Store, policy: Policy) -> Handler:
         raw = await read_body(request) if call.method in ("POST", "PUT") else b""
         ask = Ask(request.path_params, request.query_params.multi_items(), bodies.decode(raw) if raw else {})
         _demand_allowed(call, policy, ask, caller)
-        if call.method == "GET":
+        if call.method == "GET" and not call.writes:
             answer = await store.read(lambda conn: call.run(Transaction(conn, caller), ask))
         else:
             answer = await store.write(lambda tx: call.run(tx, ask), caller)

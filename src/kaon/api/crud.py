@@ -137,8 +137,15 @@ async def _meet_first_need(service: Service, project_id: str, caller: Caller) ->
 def writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
     """The record and its target, when the caller may know of it and the precondition holds."""
     record, target = readable(service, tx.conn, id, tx.caller)
-    if not service.policy.allows(rule, target, credentials(tx.caller)):
-        service.policy.demand(rule, target, credentials(tx.caller))
+    creds = credentials(tx.caller)
+    if not service.policy.allows(rule, target, creds):
+        # What is open to the caller's project alone is, for whoever wants to change it, not there.
+        stranger = msgspec.structs.replace(tx.caller, project_id="")
+        if not service.policy.allows(
+            f"get_{service.resource.name}", service.presenter.target(tx.conn, record, stranger), creds
+        ):
+            raise records.missing(service.resource, id)
+        service.policy.demand(rule, target, creds)
     if if_match:
         _demand_revision(record, if_match)
     return record, target

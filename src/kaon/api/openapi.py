@@ -273,7 +273,7 @@ def _calls() -> dict[str, Schema]:
             path["parameters"] = [_path_parameter(name) for name in names]
         writes = call.method in ("POST", "PUT")
         answer: Schema | None = None if call.status == 204 else {"type": "object"}
-        others = (403, *_FINDING) if call.method == "GET" else _ACTING
+        others = (403, *_FINDING) if call.method == "GET" and not call.writes else _ACTING
         # The name of an operation is its path in words: quotas/{project_id}/default.
         name = f"{call.method.lower()}_{re.sub(r'[^a-z]+', '_', call.path).strip('_')}"
         path[call.method.lower()] = _operation(

@@ -14,10 +14,9 @@ from kaon.api.crud import Service
 from kaon.api.http import Answer, Handler, read_body
 from kaon.caller import Caller
 from kaon.resources import types
+from kaon.resources.declare import MAX_TAGS
 from kaon.resources.errors import bad_request, invalid, not_found
 from kaon.store.transaction import Transaction
-
-MAX_TAGS = 50
 
 _encode = msgspec.json.Encoder().encode
 _TAG = types.text(255)

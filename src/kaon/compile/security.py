@@ -109,7 +109,11 @@ def group_rows(view: View, group_id: str) -> Iterator[Row]:
             yield named_set("inet", f"prefixes{number}-{group_id}", f"ipv{number}_addr", "", "interval", origin=origin)
     if not view.fact(facts.group_here, group_id):
         return
-    canonical = [canonical_rule(rule) for rule in view.by("security_group_rule", "security_group_id", group_id)]
+    canonical = [
+        canonical_rule(each)
+        for rule in view.by("security_group_rule", "security_group_id", group_id)
+        for each in _without_address_group(view, rule)
+    ]
     for direction in DIRECTIONS:
         texts = [
             Rule(text, f"security_group_rule/{rule.id}")
@@ -121,6 +125,16 @@ def group_rows(view: View, group_id: str) -> Iterator[Row]:
         ]
         yield chain("inet", f"{direction}-{group_id}", *texts, origin=origin)
     yield row(AclGroup(tuple(canonical)), group_id, origin=origin)
+
+
+def _without_address_group(view: View, rule: Record) -> list[Record]:
+    """A rule that names an address group, as one rule for each of the group's prefixes of its kind."""
+    named = rule.get("remote_address_group_id")
+    if not named:
+        return [rule]
+    prefixes = (view.get("address_group", named) or {}).get("addresses") or ()
+    wanted = 6 if rule["ethertype"] == "IPv6" else 4
+    return [{**rule, "remote_ip_prefix": prefix} for prefix in prefixes if version(prefix) == wanted]
 
 
 def member_rows(view: View, group_address: str) -> Iterator[Row]:

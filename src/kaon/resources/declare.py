@@ -124,6 +124,8 @@ class Call:
     check: str = ""
     own_free: bool = False
     status: int = 200
+    writes: bool = False
+    """A GET that makes what it shows when it is not there yet; other methods write anyhow."""
     body: types.Schema | None = None
     """JSON schema of the body, for the OpenAPI document; None for a call without one."""
 
@@ -301,6 +303,10 @@ def _tenant(record: Record, _caller: Caller) -> Any:
     return record["project_id"]
 
 
+MAX_TAGS = 50
+"""Tags of one record."""
+
+
 def standard(
     *attributes: Attribute,
     named: bool = True,
@@ -308,6 +314,7 @@ def standard(
     description: bool = True,
     owned: bool = True,
     stamped: bool = True,
+    tagged_at_creation: bool = False,
 ) -> tuple[Attribute, ...]:
     """Wrap a resource's own attributes in those that nearly all share: id, name, project, description, times, tags.
 
@@ -336,7 +343,13 @@ def standard(
     if tags:
         tail.append(
             Attribute(
-                "tags", types.list_of(types.text(255)), default=[], filter=False, sort=False, alias="standard-attr-tag"
+                "tags",
+                types.list_of(types.text(255), most=MAX_TAGS),
+                default=[],
+                post=tagged_at_creation,
+                filter=False,
+                sort=False,
+                alias="standard-attr-tag",
             )
         )
     return (*head, *attributes, *tail)

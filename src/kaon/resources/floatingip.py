@@ -183,9 +183,14 @@ def _demand_not_associated(tx: Transaction, floatingip: Record, port_id: str, ad
 
 
 def update(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> Record:
-    """Store changed attributes: associate, move or release. A body without ``port_id`` keeps the association."""
+    """Store changed attributes: associate, move or release.
+
+    A body without ``port_id`` keeps the association, but an empty one ends it: once there was nothing else to change.
+    """
     changes = dict(body)
-    if "port_id" in body or body.get("fixed_ip_address"):
+    if not body:
+        changes.update(_association(tx, floatingip, {}))
+    elif "port_id" in body or body.get("fixed_ip_address"):
         changes.update(_association(tx, floatingip, {"port_id": floatingip["port_id"], **body}))
     else:
         changes.pop("fixed_ip_address", None)

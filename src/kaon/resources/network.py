@@ -135,6 +135,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     for wanted, action in ((shared, SHARED), (external, EXTERNAL)):
         if wanted:
             network = _grant(tx, network, action)
+    if network["is_default"]:
+        _demand_only_default(tx, network)
     return network
 
 
@@ -177,6 +179,13 @@ def _revoke(tx: Transaction, network: Record, action: str) -> Record:
     return records.get(tx.conn, NETWORK, network["id"])
 
 
+def _demand_only_default(tx: Transaction, network: Record) -> None:
+    """Raise 409 when another external network is the default one."""
+    for other in records.select(tx.conn, NETWORK, NETWORK.table.c.is_default) if network["external_to"] else ():
+        if other["id"] != network["id"] and other["external_to"]:
+            raise conflict("DefaultExternalNetworkExists", f"A default external network already exists: {other['id']}.")
+
+
 def _demand_no_gateways(tx: Transaction, network: Record) -> None:
     if rbac_dependents.projects(tx, "network", EXTERNAL, network["id"]):
         raise conflict(
@@ -202,6 +211,8 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
         body["mtu"] = _checked_mtu(network["provider:network_type"], body["mtu"])
         for item in records.by(tx.conn, named("subnet"), network_id=network["id"]):
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
+    if body.get("is_default"):
+        _demand_only_default(tx, network)
     return records.update(tx, NETWORK, network, body)
 
 

@@ -94,6 +94,8 @@ def _options(held: list[dict[str, Any]], wanted: list[dict[str, Any]] | None) ->
 
 def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; addresses follow ``fixed_ips`` and, where hosts form them, the MAC address."""
+    if "mac_address" in body and body["mac_address"] is None:
+        body = {**body, "mac_address": port_addresses.mac_address(tx, port["network_id"], None)}
     after = {**port, **body}
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
@@ -223,7 +225,7 @@ PORT = Resource(
         Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
         Attribute(
             "mac_address",
-            types.MAC,
+            types.nullable(types.MAC),
             default=UNSET,
             post=True,
             put=True,
@@ -339,6 +341,7 @@ PORT = Resource(
         ),
         Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
         Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
+        tagged_at_creation=True,
     ),
     create=create,
     update=update,
@@ -377,6 +380,18 @@ PORT = Resource(
 RESOURCES = (PORT,)
 
 EXTENSIONS = (
+    Extension(
+        "port-mac-address-regenerate",
+        "Neutron Port MAC address regenerate",
+        "Network port MAC address regenerate",
+        "2018-05-03T10:00:00-00:00",
+    ),
+    Extension(
+        "tag-ports-during-bulk-creation",
+        "Tag Ports During Bulk Creation",
+        "Allow to tag ports during bulk creation",
+        "2019-12-29T19:00:00-00:00",
+    ),
     Extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
     Extension(
         "aap-reject-multicast",

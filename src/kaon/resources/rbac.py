@@ -18,6 +18,7 @@ SHARED, EXTERNAL = "access_as_shared", "access_as_external"
 ACTIONS: dict[str, tuple[str, ...]] = {
     "network": (SHARED, EXTERNAL),
     "subnetpool": (SHARED,),
+    "address_group": (SHARED,),
     "address_scope": (SHARED,),
     "security_group": (SHARED,),
 }
@@ -37,6 +38,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     resource = named(kind)
     shared = records.get(tx.conn, resource, body["object_id"])
     _demand_own(tx, resource, shared)
+    if kind == "subnetpool":
+        _demand_scope_open(tx, shared, body["target_tenant"])
     _demand_new(tx, body, body["target_tenant"])
     record = records.insert(tx, RBAC_POLICY, {**body, "id": types.new_id()})
     _repeat(tx, record)
@@ -51,6 +54,19 @@ def _demand_own(tx: Transaction, resource: Resource, shared: Record) -> None:
     if not {"*", project} & {*shared["shared_with"], *shared.get("external_to", ())}:
         raise records.missing(resource, shared["id"])
     raise invalid("Only admins can manipulate policies on objects they do not own")
+
+
+def _demand_scope_open(tx: Transaction, pool: Record, target: str) -> None:
+    """Whoever may use a pool must be able to use its address scope as well."""
+    if pool["address_scope_id"] is None:
+        return
+    scope = records.get(tx.conn, named("address_scope"), pool["address_scope_id"])
+    if target != scope["project_id"] and not {"*", target} & set(scope["shared_with"]):
+        raise bad_request(
+            f"Failed to create RBAC policy on object {pool['id']} because the target has no access to its address "
+            f"scope {scope['id']}.",
+            "RbacPolicyInitError",
+        )
 
 
 def _repeat(tx: Transaction, policy: Record) -> None:

@@ -58,6 +58,7 @@ _DEPENDENTS: Mapping[tuple[str, str], Statement] = {
     ("network", EXTERNAL): _through_network,
     ("security_group", SHARED): _in_group,
     ("subnetpool", SHARED): _holding("subnet", "subnetpool_id"),
+    ("address_group", SHARED): _holding("security_group_rule", "remote_address_group_id"),
     ("address_scope", SHARED): _holding("subnetpool", "address_scope_id"),
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import availability_zone, extra_route, records, router_gateway, router_interface, types
-from kaon.resources.declare import Action, Attribute, Extension, Resource, standard
-from kaon.resources.errors import conflict
+from kaon.resources.declare import UNSET, Action, Attribute, Extension, Resource, standard
+from kaon.resources.errors import bad_request, conflict
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -17,6 +17,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     availability_zone.demand(body["availability_zone_hints"])
     router: Record = {
         **body,
+        "distributed": bool(body.get("distributed")),
         "id": types.new_id(),
         "status": "ACTIVE",
         "routes": [],
@@ -29,7 +30,13 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; the gateway changes before routes are judged, because they may lead through it."""
-    changes = dict(body)
+    changes = {name: value for name, value in body.items() if name != "distributed" or value is not None}
+    if changes.get("distributed", router["distributed"]) != router["distributed"] and router["admin_state_up"]:
+        raise bad_request(
+            "Bad router request: Cannot change the 'distributed' attribute of active routers. Please set router "
+            "admin_state_up to False prior to upgrade.",
+            "BadRequest",
+        )
     if "external_gateway_info" in body:
         changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
         # The gateway port's new addresses may have been written into the record already.
@@ -70,13 +77,15 @@ _GATEWAY_RULES = {
 }
 
 
-def _add_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+def add_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    """Join a subnet or a port to a router, which counts a revision."""
     answer = router_interface.add(tx, router, body)
     records.touch(tx, ROUTER, router["id"])
     return answer
 
 
-def _remove_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+def remove_interface(tx: Transaction, router: Record, body: dict[str, Any]) -> dict[str, Any]:
+    """Take a subnet or a port from a router, which counts a revision."""
     answer = router_interface.remove(tx, router, body)
     records.touch(tx, ROUTER, router["id"])
     return answer
@@ -107,6 +116,17 @@ ROUTER = Resource(
             filter=False,
             sort=False,
         ),
+        Attribute(
+            "distributed",
+            types.nullable(types.BOOLEAN),
+            default=UNSET,
+            post=True,
+            put=True,
+            post_rule=ADMIN,
+            put_rule=ADMIN,
+            get_rule=ADMIN,
+            alias="dvr",
+        ),
         Attribute("routes", extra_route.ROUTES, put=True, filter=False, sort=False, alias="extraroute"),
         Attribute(
             "availability_zone_hints",
@@ -130,8 +150,8 @@ ROUTER = Resource(
     delete=delete,
     extra_rules=_GATEWAY_RULES,
     actions=(
-        Action("add_router_interface", _add_interface, ADMIN_OR_MEMBER, _INTERFACE),
-        Action("remove_router_interface", _remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("add_router_interface", add_interface, ADMIN_OR_MEMBER, _INTERFACE),
+        Action("remove_router_interface", remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
         Action("add_extraroutes", _add_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
         Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
     ),
@@ -156,6 +176,19 @@ EXTENSIONS = (
     ),
     Extension(
         "extraroute", "Neutron Extra Route", "Extra routes configuration for L3 router", "2013-02-01T10:00:00-00:00"
+    ),
+    Extension(
+        "dvr",
+        "Distributed Virtual Router",
+        "Enables configuration of Distributed Virtual Routers.",
+        "2014-06-1T10:00:00-00:00",
+    ),
+    Extension(
+        "router-admin-state-down-before-update",
+        "Enforce Router's Admin State Down Before Update Extension",
+        "Ensure that the admin state of a router is down (admin_state_up=False) before updating the distributed "
+        "attribute",
+        "2019-04-09T00:00:00-00:00",
     ),
     Extension(
         "extraroute-atomic",

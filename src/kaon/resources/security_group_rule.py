@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kaon.caller import Caller
 from kaon.ip_protocols import NUMBERS
-from kaon.resources import records, types
+from kaon.resources import address_group, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, standard
 from kaon.resources.errors import InvalidValue, conflict
 from kaon.resources.roles import ADMIN, GROUP_OWNER_MEMBER, GROUP_OWNER_READER, either
@@ -92,6 +92,10 @@ def _canonical(rule: dict[str, Any]) -> dict[str, Any]:
     return rule
 
 
+_REMOTES = ("remote_ip_prefix", "remote_group_id", "remote_address_group_id")
+"""Who the other side is; a rule names one of these at most."""
+
+
 def _demand_valid(rule: dict[str, Any]) -> None:
     """Raise the 400s that Neutron answers for attributes that do not go together."""
     _demand_valid_ports(rule)
@@ -104,7 +108,7 @@ def _demand_valid(rule: dict[str, Any]) -> None:
         raise InvalidValue(
             "SecurityGroupEthertypeConflictWithProtocol", f"Invalid ethertype {ethertype} for protocol {protocol}."
         )
-    if prefix and rule["remote_group_id"]:
+    if sum(bool(rule[name]) for name in _REMOTES) > 1:
         raise InvalidValue(
             "SecurityGroupMultipleRemoteEntites",
             "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
@@ -156,6 +160,7 @@ def _fingerprint(rule: dict[str, Any]) -> str:
         rule["port_range_min"],
         rule["port_range_max"],
         rule["remote_group_id"],
+        rule["remote_address_group_id"],
         None if prefix in ("0.0.0.0/0", "::/0") else prefix,
     )
     return "_".join("+" if part is None else str(part) for part in parts)
@@ -177,6 +182,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     group = records.get(tx.conn, SECURITY_GROUP, rule["security_group_id"])
     if rule["remote_group_id"] and rule["remote_group_id"] != group["id"]:
         _usable_group(tx, rule["remote_group_id"])
+    if rule["remote_address_group_id"]:
+        address_group.usable(tx, rule["remote_address_group_id"])
     fingerprint, table = _fingerprint(rule), SECURITY_GROUP_RULE.table
     same = tx.execute(sa.select(table.c.id).where(table.c.fingerprint == fingerprint)).scalar()
     if same is not None:
@@ -229,7 +236,16 @@ SECURITY_GROUP_RULE = Resource(
         Attribute("protocol", PROTOCOL, default=None, post=True),
         Attribute("port_range_min", PORT, default=None, post=True),
         Attribute("port_range_max", PORT, default=None, post=True),
-        Attribute("remote_group_id", types.nullable(types.UUID), default=None, post=True, index=True),
+        # What names no group is told so by a 404, whatever it looks like.
+        Attribute("remote_group_id", types.nullable(types.text(36)), default=None, post=True, index=True),
+        Attribute(
+            "remote_address_group_id",
+            types.nullable(types.text(36)),
+            default=None,
+            post=True,
+            index=True,
+            alias="security-groups-remote-address-group",
+        ),
         Attribute("remote_ip_prefix", PREFIX, default=None, post=True),
         Attribute("normalized_cidr", types.nullable(types.CIDR), alias="security-groups-normalized-cidr"),
         Attribute("belongs_to_default_sg", types.BOOLEAN, alias="security-groups-rules-belongs-to-default-sg"),

@@ -15,7 +15,9 @@ from kaon.store.journal import Record
 MAX_NAMESERVERS = 5
 MAX_HOST_ROUTES = 20
 
-_OWNER_PREFIXES = ("network:", "compute:", "baremetal:", "trunk:", "neutron:")
+_OWNER_PREFIXES = ("network:", "neutron:", "baremetal:", *"compute:")
+"""How the device owners that a subnet may be for begin. Neutron takes each letter of ``compute:`` for a prefix, and
+clients have come to name owners of their own."""
 
 
 def completed(body: dict[str, Any]) -> Record:

@@ -78,14 +78,15 @@ def _subnets(tx: Transaction, pool_id: str) -> list[Record]:
     return records.by(tx.conn, subnet, subnetpool_id=pool_id)
 
 
-def _default(tx: Transaction, version: int) -> Record | None:
+def default(tx: Transaction, version: int) -> Record | None:
+    """The default pool of an IP version, None where there is none."""
     column = SUBNETPOOL.table.c
     found = records.select(tx.conn, SUBNETPOOL, column.is_default, column.ip_version == version)
     return found[0] if found else None
 
 
 def _demand_no_default(tx: Transaction, version: int) -> None:
-    if _default(tx, version) is not None:
+    if default(tx, version) is not None:
         raise invalid(
             "A default subnetpool for this IP family has already been set. Only one default may exist per IP family"
         )
@@ -177,7 +178,7 @@ def _wanted_pool(tx: Transaction, body: dict[str, Any]) -> Record | None:
     if body["use_default_subnetpool"]:
         if id is not None:
             raise _bad_subnet("subnetpool_id and use_default_subnetpool cannot both be specified")
-        pool = _default(tx, body["ip_version"])
+        pool = default(tx, body["ip_version"])
         if pool is None:
             raise _bad_subnet(f"No default subnetpool found for IPv{body['ip_version']}")
         return pool

@@ -6,7 +6,6 @@ Everything that is imported is imported before privileges go, since Python's own
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import importlib
 import logging
@@ -28,7 +27,7 @@ from kaon import launch as orders
 from kaon import log as logs
 from kaon import privileges
 from kaon.api.app import create_app
-from kaon.api.policy import Policy
+from kaon.api.policy import Policy, PolicyError
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import Settings
@@ -125,16 +124,6 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     return identity.validator, identity_routes(identity)
 
 
-def _return_large_blocks() -> None:
-    """Have the C library give blocks of a megabyte and more back to the kernel as soon as they are free.
-
-    Left to itself, glibc keeps the 19 MiB of the first password hash for the next one: mallopt(3), M_MMAP_THRESHOLD.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(-3, 1 << 20)
-
-
 async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
@@ -186,7 +175,7 @@ def main() -> None:
     catalog.resources()
     if settings.identity.url:
         importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
-    _return_large_blocks()
+    orders.return_large_blocks()
     defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
@@ -213,11 +202,14 @@ def main() -> None:
         privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(launch, web, policy))
+    except PolicyError as error:
+        what, reason = "policy cannot be used", str(error)
     except migrate.SchemaError as error:
-        reason = str(error)
+        what, reason = "database cannot be used", str(error)
     except sa.exc.DatabaseError as error:
+        what = "database cannot be used"
         reason = f"{database}: {error.orig}; restore a backup if the file is damaged, make room if the disk is full"
     else:
         return
-    log.error("database cannot be used", extra={"reason": reason})
+    log.error(what, extra={"reason": reason})
     sys.exit(1)
