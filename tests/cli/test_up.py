@@ -158,3 +158,24 @@ def test_https_with_a_certificate_of_ones_own(data: Path, monkeypatch: pytest.Mo
         with urllib.request.urlopen(f"{kaon.url}/healthz", context=context, timeout=5) as answer:
             assert answer.status == 200
         assert list(cloud(kaon, monkeypatch).network.networks()) == []
+
+
+def test_a_key_that_is_not_the_certificates_is_said_before_anything_starts(data: Path, tmp_path: Path) -> None:
+    pairs = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        pairs.append(self_signed(tmp_path / name))
+    words = ("up", "--engine", "fake", "--listen", "127.0.0.1:0", "--data", str(data))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "kaon.cli.main", *words),
+            *("--tls-cert", str(pairs[0][0]), "--tls-key", str(pairs[1][1])),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "key values mismatch" in done.stderr
