@@ -91,6 +91,37 @@ def upgrade() -> None:
         op.f("ix_auto_allocated_topologies_project_id"), "auto_allocated_topologies", ["project_id"], unique=False
     )
     op.create_table(
+        "default_security_group_rules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("direction", sa.String(length=64), nullable=True),
+        sa.Column("ethertype", sa.String(length=4), nullable=True),
+        sa.Column("protocol", sa.String(length=40), nullable=True),
+        sa.Column("port_range_min", sa.Integer(), nullable=True),
+        sa.Column("port_range_max", sa.Integer(), nullable=True),
+        sa.Column("remote_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_address_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("used_in_default_sg", sa.Boolean(), nullable=True),
+        sa.Column("used_in_non_default_sg", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_default_security_group_rules")),
+    )
+    op.create_index(
+        op.f("ix_default_security_group_rules_remote_address_group_id"),
+        "default_security_group_rules",
+        ["remote_address_group_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_default_security_group_rules_remote_group_id"),
+        "default_security_group_rules",
+        ["remote_group_id"],
+        unique=False,
+    )
+    op.create_table(
         "flavors",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
