@@ -187,7 +187,7 @@ def main() -> None:
     if settings.identity.url:
         importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
     _return_large_blocks()
-    defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",
