@@ -31,5 +31,5 @@ bench: setup
 	@$(BIN)/python scripts/rootless.py $(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf .venv .venv-keystone build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -20,6 +20,7 @@ iputils-ping    ping in tests and the demo
 conntrack       tests look at connections and at their zones
 udhcpc          a real DHCP client for the instances of tests and the demo
 isc-dhcp-client a real DHCPv6 client for tests
+ndisc6          tests see router advertisements as a host does
 util-linux      unshare for tests, nsenter for `kaon exec`
 '
 

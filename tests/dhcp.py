@@ -54,7 +54,7 @@ def dhclient6(
     script.write_text(
         textwrap.dedent(f"""\
         #!/bin/sh
-        case "$reason" in BOUND6|RENEW6) env > {output};; esac
+        case "$reason" in BOUND6|RENEW6) env > {output}.new; mv {output}.new {output};; esac
         exit 0
         """)
     )
@@ -62,10 +62,21 @@ def dhclient6(
     conf.write_text("request dhcp6.name-servers, dhcp6.domain-search;\n")
     until(lambda: _usable(netns, interface), what=f"link-local address of {interface}")
     files = ["-lf", str(folder / "leases6"), "-pf", str(folder / "pid6"), "-cf", str(conf), "-sf", str(script)]
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        run(netns, ["dhclient", "-6", "-1", *options, "-D", duid, *files, interface], seconds)
-    if (folder / "pid6").exists():
-        run(netns, ["dhclient", "-6", "-x", *files, interface])
+    with sandbox.inside(netns):
+        # In the foreground (-d): a daemon would be known only by a file that it writes some time after.
+        client = subprocess.Popen(
+            ["dhclient", "-6", "-1", "-d", *options, "-D", duid, *files, interface],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        with contextlib.suppress(AssertionError):  # no answer in time is an answer too
+            until(lambda: output.exists() or client.poll() is not None, seconds)
+    finally:
+        # Asked to end, it would release its address.
+        client.kill()
+        client.wait()
     return _lease(output)
 
 

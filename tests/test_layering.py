@@ -110,7 +110,8 @@ def test_the_architecture_tells_the_same_table() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.relative_to(SOURCE.parent).parts) - 1 <= DEEPEST
-    assert len(path.read_text().splitlines()) <= LONGEST
+    # Revisions of the database are written by a script, and read for what they change.
+    assert path.parent.name == "migrations" or len(path.read_text().splitlines()) <= LONGEST
 
 
 def test_the_walk_finds_imports_of_packages_and_of_modules() -> None:

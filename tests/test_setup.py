@@ -77,6 +77,7 @@ PROGRAMS = {
     "openssl": "openssl",
     "ping": "iputils-ping",
     "ps": "procps",
+    "rdisc6": "ndisc6",
     "socat": "socat",
     "ss": "iproute2",
     "tcpdump": "tcpdump",

@@ -24,6 +24,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whether policy's `context_is_admin` holds by default: the admin role, in whatever scope."""
         return "admin" in self.roles
 
+    @property
+    def is_service(self) -> bool:
+        """Whether policy's `service_api` holds by default: another service of the cloud, such as Nova."""
+        return "service" in self.roles
+
 
 INTERNAL = Caller(user_name="kaon", roles=frozenset({"admin"}))
 """Kaon itself, for what no client asked: bootstrap, binding, derived ports."""

@@ -5,6 +5,7 @@ All of it travels through an inherited file descriptor, so no secret appears in 
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 import msgspec
@@ -63,3 +64,14 @@ def announce_ready(launch: Launch) -> None:
     if launch.ready_fd >= 0:
         os.write(launch.ready_fd, b"ready\n")
         os.close(launch.ready_fd)
+
+
+def return_large_blocks() -> None:
+    """Have the C library give blocks of a megabyte and more back to the kernel as soon as they are free.
+
+    Left to itself, glibc keeps room for the next block as large as the largest so far, such as the 19 MiB of a password
+    hash or the text of all that is in the kernel: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(-3, 1 << 20)

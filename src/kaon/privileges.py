@@ -23,6 +23,8 @@ log = logging.getLogger("kaon.privileges")
 
 SERVICE_USERS = ("kaon", "nobody")
 """Whom the server becomes when root starts it: the first of these that exists."""
+DHCP_USERS = ("dnsmasq", "nobody")
+"""Whom the DHCP servers become: another one than the server where there is a choice, since both hear from tenants."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_READ = 23
@@ -47,16 +49,16 @@ def can_change_user() -> bool:
     return sum(int(line.split()[2]) for line in lines) > 1
 
 
-def service_user() -> str:
-    """The user for the server: the first of SERVICE_USERS, or "" where users cannot be changed."""
+def service_user(names: Sequence[str] = SERVICE_USERS) -> str:
+    """The first of these users that exists, or "" where users cannot be changed. Raises PrivilegeError."""
     if not can_change_user():
         return ""
-    for name in SERVICE_USERS:
+    for name in names:
         try:
             return pwd.getpwnam(name).pw_name
         except KeyError:
             continue
-    raise PrivilegeError(f"no user to run the server as: create one, such as by `useradd --system {SERVICE_USERS[0]}`")
+    raise PrivilegeError(f"there is no user {' or '.join(names)}: create one, such as by `useradd --system {names[0]}`")
 
 
 def drop(user: str = "") -> None:

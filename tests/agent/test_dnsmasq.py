@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from kaon import privileges
 from kaon.agent.composed import ComposedEngine
 from kaon.converge.loop import Converger
 from kaon.engines.base import Operation, Scope
@@ -333,3 +336,48 @@ def test_an_option_that_dnsmasq_does_not_understand_is_told_in_its_words(
     (failed,) = manager.apply(put(server("dhcp-range=nonsense")))
     assert "bad dhcp-range" in failed.reason
     assert manager.apply(put(server())) == []
+
+
+def test_what_hears_from_tenants_is_not_root(make: Callable[[], DnsmasqManager], tmp_path: Path) -> None:
+    user = privileges.service_user(privileges.DHCP_USERS)
+    with tempfile.TemporaryDirectory(prefix="kaon-dnsmasq-") as place:
+        # The daemon's user must be able to enter, which it may not at pytest's own folders.
+        Path(place).chmod(0o755)
+        folder = Path(place) / "dnsmasq"
+        manager = DnsmasqManager(folder, user)
+        try:
+            assert manager.apply(put(server(), host("p1", MAC, "10.0.0.5"))) == []
+            assert manager.apply(put(host("p2", OTHER_MAC, "10.0.0.6"))) == []
+            for mac, address in ((MAC, "10.0.0.5"), (OTHER_MAC, "10.0.0.6")):
+                use_mac(mac)
+                lease = dhcp.udhcpc(CLIENT, "eth0", tmp_path)
+                assert lease is not None
+                assert lease["ip"] == address
+            (state,) = {Path(f"/proc/{pid}/status").read_text() for pid in ours(folder)}
+            if user:
+                assert "0" not in re.search(r"Uid:\t(.*)", state).group(1).split()
+                assert not any(entry.stat().st_mode & 0o007 for entry in folder.iterdir())
+                assert {entry.stat().st_uid for entry in folder.iterdir()} == {os.geteuid()}
+        finally:
+            manager.apply(gone(server(), host("p1", MAC, "10.0.0.5"), host("p2", OTHER_MAC, "10.0.0.6")))
+            manager.close()
+
+
+def test_a_data_folder_that_was_moved_leaves_no_daemon_behind(
+    make: Callable[[], DnsmasqManager], folder: Path, tmp_path: Path
+) -> None:
+    manager = make()
+    known = host("p1", MAC, "10.0.0.5")
+    assert manager.apply(put(server(), known)) == []
+    (old,) = ours(folder)
+    elsewhere = tmp_path / "restored" / "dnsmasq"
+    shutil.copytree(folder, elsewhere)
+    restored = DnsmasqManager(elsewhere)
+    try:
+        assert not Path(f"/proc/{old}/cmdline").exists() or not Path(f"/proc/{old}/cmdline").read_bytes()
+        assert server().id not in {item.id for item in restored.read()}
+        assert restored.apply(put(server(), known)) == []
+        assert len(ours(elsewhere)) == 1
+    finally:
+        restored.apply(gone(server(), known))
+        restored.close()

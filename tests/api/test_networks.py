@@ -79,7 +79,7 @@ async def test_bad_input_is_named_and_writes_nothing(cloud: Cloud) -> None:
         ({"net": {}}, "Unable to find 'network'"),
         ({"networks": []}, "Unable to find 'networks'"),
         ([1], "Resource body required"),
-        ({"network": {"project_id": "blue"}}, "requires admin"),
+        ({"network": {"project_id": "blue"}}, "is not allowed for current user"),
     ):
         status, reply = await cloud("member:red", "POST", "/networks", body)
         assert status == 400 and words in reply["NeutronError"]["message"], reply

@@ -29,7 +29,7 @@ def mode(path: Path) -> int:
 
 
 def test_each_process_has_a_folder_for_itself(folder: DataFolder) -> None:
-    assert (mode(folder.server), mode(folder.agent)) == (0o700, 0o700)
+    assert (mode(folder.server), mode(folder.agent)) == (0o700, 0o711)
     datafolder.prepare(folder, "")
 
 

@@ -53,6 +53,7 @@ print(json.dumps({
     "up": "UP" in json.loads(ip("-j", "link", "show", "lo"))[0]["flags"],
     "namespaces": ip("netns").split(),
     "port": outside.getsockname()[1],
+    "owner": os.stat("/proc/self/net/dev").st_uid,
     "kept": [path for path in ("/run/kept", "/run/folder/file", "/run/link") if os.path.lexists(path)],
 }), flush=True)
 outside.setblocking(True)
@@ -108,6 +109,8 @@ def test_an_ordinary_user_has_a_network_of_its_own_and_is_reached_from_outside(r
         assert line, process.communicate()[1]
         seen = json.loads(line)
         assert (seen["user"], seen["up"], seen["namespaces"]) == (0, True, ["instance"])
+        # Such as the table of connections, which is for the network's root only.
+        assert seen["owner"] == 0, "what the kernel tells of the network is told to its root"
         assert {"lo", "br-test"} <= set(seen["links"])
         assert not (Path("/sys/class/net") / "br-test").exists()
         assert len(seen["kept"]) == (3 if cover_run else 0)
@@ -128,9 +131,10 @@ def test_a_refusal_says_who_can_allow_it_and_how(monkeypatch: pytest.MonkeyPatch
 
 
 LEAVES_SERVICES = """
-import json, os, signal, subprocess
+import json, os, signal, subprocess, tempfile
 from kaon.cli import rootless
-rootless.enter()
+folder = tempfile.mkdtemp(prefix="kaon-test-")
+rootless.enter(folder)
 subprocess.run(["ip", "netns", "add", "instance"], check=True)
 wait = ["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"]
 left = [
@@ -138,7 +142,7 @@ left = [
     subprocess.Popen(["ip", "netns", "exec", "instance", "sleep", "1000"], start_new_session=True),
     subprocess.Popen(wait, start_new_session=True),
 ]
-print(json.dumps([os.readlink("/proc/self/ns/net"), *(service.pid for service in left)]), flush=True)
+print(json.dumps([os.readlink("/proc/self/ns/net"), folder, *(service.pid for service in left)]), flush=True)
 signal.pause()
 """
 
@@ -152,13 +156,15 @@ def test_what_is_left_running_inside_ends_with_the_process_even_if_that_is_kille
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.communicate()[1]
-        network, *services = json.loads(line)
+        network, folder, *services = json.loads(line)
+        assert Path(folder).is_dir()
         assert all(Path(f"/proc/{service}").exists() for service in services)
     finally:
         process.kill()
         process.wait()
     until(lambda: network not in networks(), 10, "the network is nobody's any more")
     until(lambda: not any(Path(f"/proc/{service}").exists() for service in services), what="the services have ended")
+    until(lambda: not Path(folder).exists(), what="the temporary folder is gone")
 
 
 def networks() -> set[str]:

@@ -151,15 +151,15 @@ def test_a_managed_ipv6_subnet_gives_each_port_its_own_address(kernel: Kernel) -
     kernel.run("ip netns add i4; ip -n i4 link set lo up")
     cloud.attach(port, netns="i4")
     scene.start()
-    until(lambda: "fe80" in kernel.run("ip -6 addr show dev eth0 -tentative", "i4"), 10)
+    until(lambda: "fe80" in kernel.run("ip -6 addr show dev eth0 -tentative", "i4"), 10, "link-local address")
     advertised = kernel.run("rdisc6 -1 eth0", "i4")
     assert "Stateful address conf. : Yes" in " ".join(advertised.split())
     assert "Autonomous address conf.: No" in " ".join(advertised.split())
     files = f"-lf {kernel.folder}/leases6 -pf {kernel.folder}/pid6 -sf /bin/true"
-    kernel.run(
-        f"timeout 20 dhclient -6 -1 {files} eth0 </dev/null >/dev/null 2>&1; kill $(cat {kernel.folder}/pid6)", "i4"
-    )
-    lease = (kernel.folder / "leases6").read_text()
+    kernel.start(f"dhclient -6 -1 -d {files} eth0", "i4")
+    leases = kernel.folder / "leases6"
+    until(lambda: leases.exists() and leases.read_text().endswith("}\n"), 20, "a DHCPv6 lease")
+    lease = leases.read_text()
     assert "iaaddr fd00:4::44" in lease and "2001:db8::53" in lease
     assert "2001:db8::53" in advertised
     kernel.run("ip addr add fd00:4::44/128 dev eth0 nodad", "i4")

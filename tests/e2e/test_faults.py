@@ -107,6 +107,31 @@ def test_a_request_under_way_is_answered_before_the_server_ends(folder: Path) ->
     assert recount.faults(folder / "graceful" / "server" / "kaon.db") == []
 
 
+def started_in_vain(data: Path, **variables: str) -> str:
+    """What `kaon up` says on standard error when it does not start."""
+    command = [sys.executable, "-m", "kaon.cli.main", "up", "--data", str(data), "--listen", "127.0.0.1:0"]
+    done = subprocess.run(
+        [*command, "--engine", "fake"], env=environment() | variables, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), ("create_router: [", "expected the node content")]
+)
+def test_a_policy_file_that_cannot_be_used_is_not_passed_over(folder: Path, content: str | None, reason: str) -> None:
+    policy = folder / "policy.yaml"
+    policy.unlink(missing_ok=True)
+    if content is not None:
+        policy.write_text(content)
+    errors = started_in_vain(folder / "unruled", KAON_POLICY_FILE=str(policy))
+    (told,) = [line for line in errors.splitlines() if "policy cannot be used" in line]
+    assert f"policy_file {policy}" in told
+    assert reason in told
+
+
 def newer(database: Path) -> None:
     connection = sqlite3.connect(database)
     with connection:
@@ -137,11 +162,8 @@ def test_a_database_that_cannot_be_used_is_one_clear_line(
     database = data / "server" / "kaon.db"
     assert not database.with_name("kaon.db-wal").exists(), "a server that ends leaves no log behind"
     damage(database)
-    command = [sys.executable, "-m", "kaon.cli.main", "up", "--data", str(data), "--listen", "127.0.0.1:0"]
-    done = subprocess.run([*command, "--engine", "fake"], env=environment(), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    (told,) = [line for line in done.stderr.splitlines() if "database cannot be used" in line]
+    errors = started_in_vain(data)
+    (told,) = [line for line in errors.splitlines() if "database cannot be used" in line]
     assert reason in told
     assert str(database) in told
     assert "backup" in told
-    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.packets.frames import (
     IPv6,
     Raw,
     arrives,
+    send,
 )
 from tests.packets.lab import Machine, Network, Project, add_address, ip
 from tests.wait import until
@@ -94,8 +96,30 @@ def test_arp_tells_of_the_ports_own_address_only(pair: tuple[Machine, Machine]) 
         assert arrives(arp(liar, witness, op=op), liar, witness)
         assert not arrives(arp(liar, witness, sender="10.0.0.1", op=op), liar, witness)
         assert not arrives(arp(liar, witness, sender_mac=OTHER_MAC, op=op), liar, witness)
-    # An address probe has no sender yet (RFC 5227).
-    assert arrives(arp(liar, witness, sender="0.0.0.0", op=1), liar, witness)
+
+
+def test_only_the_owner_of_an_address_probes_for_it(pair: tuple[Machine, Machine]) -> None:
+    """RFC 5227 and RFC 4862: whoever is about to take an address lets go of it when another probes for it too."""
+    liar, witness = pair
+    probe = Ether(src=liar.mac, dst=BROADCAST) / ARP(op=1, hwsrc=liar.mac, psrc="0.0.0.0", pdst=liar.ipv4)
+    assert arrives(probe, liar, witness)
+    probe[ARP].pdst = witness.ipv4
+    assert not arrives(probe, liar, witness)
+    detection = Ether(src=liar.mac, dst=ALL_NODES) / IPv6(src="::", dst="ff02::1", hlim=255)
+    assert arrives(detection / ICMPv6ND_NS(tgt=liar.ipv6), liar, witness)
+    assert not arrives(detection / ICMPv6ND_NS(tgt=witness.ipv6), liar, witness)
+
+
+def test_a_bridge_learns_no_hardware_address_that_a_port_may_not_have(pair: tuple[Machine, Machine]) -> None:
+    liar, witness = pair
+    # Frames to these groups stay on their link (IEEE 802.1Q, table 8-1); LLDP is the last.
+    for count, group in enumerate((BROADCAST, "01:80:c2:00:00:00", "01:80:c2:00:00:03", "01:80:c2:00:00:0e")):
+        send(liar, Ether(src=f"02:00:00:00:66:{count:02x}", dst=group, type=0x88CC) / Raw(bytes(46)))
+    # What was sent before these has been seen to.
+    assert sandbox.ping(liar.netns, witness.ipv4)
+    known = subprocess.run(["bridge", "fdb", "show"], capture_output=True, text=True, check=True).stdout
+    assert liar.mac in known
+    assert "02:00:00:00:66" not in known
 
 
 def test_neighbour_advertisements_tell_of_the_ports_own_addresses_only(pair: tuple[Machine, Machine]) -> None:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import re
+import socket
 from pathlib import Path
 
 import msgspec
@@ -50,10 +51,11 @@ async def listen(path: Path, link: Link) -> asyncio.Server:
         finally:
             writer.close()
 
-    # The socket's folder has mode 0700, so nobody comes in between.
-    server = await asyncio.start_unix_server(serve, str(path), limit=LIMIT)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    # Nobody comes in between: a socket that does not listen yet refuses connections.
     path.chmod(0o600)
-    return server
+    return await asyncio.start_unix_server(serve, sock=listener, limit=LIMIT)
 
 
 async def _answer(line: bytes, link: Link) -> Answer:

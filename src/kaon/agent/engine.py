@@ -22,11 +22,12 @@ def build(name: str, folder: Path, loop: asyncio.AbstractEventLoop | None, nova:
         return FakeEngine()
     if name != "linux":
         raise ValueError(f"there is no engine {name!r}: use linux or fake")
+    from kaon import privileges
     from kaon.agent.metadata import MetadataManager
     from kaon.engines.linux.dnsmasq import DnsmasqManager
     from kaon.engines.linux.engine import LinuxEngine
 
-    services: list[Service] = [DnsmasqManager(folder / "dnsmasq")]
+    services: list[Service] = [DnsmasqManager(folder / "dnsmasq", privileges.service_user(privileges.DHCP_USERS))]
     if loop is not None:
         services.append(MetadataManager(loop, nova))
     return ComposedEngine(LinuxEngine(), services)

@@ -101,6 +101,7 @@ def main() -> None:
     """Be this host's agent, as `kaon up` orders it, until SIGTERM or the end of the supervisor."""
     launch = orders.receive()
     privileges.die_with_parent(launch.parent)
+    orders.return_large_blocks()
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     folder = Path(launch.folder or Path(settings.data) / "agent")

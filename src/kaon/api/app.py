@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaon.api import call, crud, openapi, tags
 from kaon.api.crud import Service
@@ -22,6 +24,9 @@ from kaon.resources.errors import ApiError, not_found
 from kaon.store.engine import Store
 
 _encode = msgspec.json.Encoder().encode
+
+DOCUMENT = f"{openapi.ROOT}/openapi.json"
+"""Where the OpenAPI document is."""
 
 
 def base_url(request: Request) -> str:
@@ -142,9 +147,8 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 
     found: list[BaseRoute] = [
         Route("/", _versions, methods=["GET"]),
-        Route(f"{openapi.ROOT}/openapi.json", _openapi, methods=["GET"]),
+        Route(DOCUMENT, _openapi, methods=["GET"]),
         route("/v2.0", "GET", _version),
-        route("/v2.0/", "GET", _version),
         route("/v2.0/extensions", "GET", _extensions),
         route("/v2.0/extensions/{alias}", "GET", _one_extension),
     ]
@@ -169,6 +173,22 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
     return found
 
 
+def _tolerant(app: ASGIApp) -> ASGIApp:
+    """Serve paths as Neutron tolerates them: with a slash at the end, and collections and members with `.json`."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path.startswith("/v2.0/") and path.endswith(("/", ".json")) and path != DOCUMENT:
+            path = path.rstrip("/")
+            # A tag may end in it, an id does not.
+            if path.count("/") <= 3:
+                path = path.removesuffix(".json")
+            scope = {**scope, "path": path}
+        await app(scope, receive, send)
+
+    return serve
+
+
 def create_app(
     store: Store,
     authenticate: Authenticate,
@@ -178,4 +198,8 @@ def create_app(
 ) -> Starlette:
     """The application: the Network API and whatever routes are added (identity, health, metrics)."""
     found = routes(store, policy, authenticate, identity_url)
-    return Starlette(routes=[*extra, *found], exception_handlers={404: _unknown, 405: _unknown, Exception: _failed})
+    return Starlette(
+        middleware=[Middleware(_tolerant)],
+        routes=[*extra, *found],
+        exception_handlers={404: _unknown, 405: _unknown, Exception: _failed},
+    )

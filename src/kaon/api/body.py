@@ -103,10 +103,11 @@ def for_creation(resource: Resource, raw: Mapping[str, Any], caller: Caller) -> 
 
 
 def _project(wanted: str | None, caller: Caller) -> str:
-    if wanted is not None and wanted != caller.project_id and not caller.is_admin:
+    may = caller.is_admin or caller.is_service
+    if wanted is not None and wanted != caller.project_id and not may:
         raise bad_request(
-            "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin "
-            "privileges",
+            "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request is not allowed for "
+            "current user."
         )
     return caller.project_id if wanted is None else wanted
 

@@ -23,6 +23,10 @@ _NO_FILE = "no-policy.yaml"
 """oslo.policy looks for a file in any case; this one is nowhere, and a missing file means the defaults."""
 
 
+class PolicyError(Exception):
+    """An operator's policy file that cannot be used: which, why, and the way out."""
+
+
 class FieldCheck(_checks.Check):
     """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language.
 
@@ -58,7 +62,10 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 class Policy:
-    """The rules in force, each compiled to a function once. Asking costs a few microseconds a rule."""
+    """The rules in force, each compiled to a function once. Asking costs a few microseconds a rule.
+
+    Raises PolicyError when `file` cannot be read or understood.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         conf = cfg.ConfigOpts()
@@ -76,7 +83,12 @@ class Policy:
         names.update({call.rule: call.check for call in calls() if call.rule})
         for name, check in names.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
-        self._enforcer.load_rules()
+        try:
+            if file is not None:
+                file.read_text()  # oslo.policy takes a file that it cannot read for none
+            self._enforcer.load_rules()
+        except (OSError, ValueError) as error:
+            raise PolicyError(f"policy_file {file}: {error}; mend it, or name none") from error
         self._rules = compiled(self._enforcer.rules, self._enforcer)
 
     def allows(self, rule: str, target: Target, creds: Mapping[str, Any]) -> bool:

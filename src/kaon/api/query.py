@@ -130,7 +130,7 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
             values = _values(attribute, texts)
             matched = column == values[0] if len(values) == 1 else column.in_(values)
             where.append(matched | column.is_(None) if "" in values else matched)
-    if not caller.is_admin and "project_id" in resource.by_name:
+    if not (caller.is_admin or caller.is_service) and "project_id" in resource.by_name:
         own = resource.table.c.project_id == caller.project_id
         where.append(own if resource.visible is None else own | resource.visible(caller))
     return where

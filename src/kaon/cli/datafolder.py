@@ -7,7 +7,7 @@ DATA/agent.sock       where agents of this machine meet the server
 DATA/admin-password   mode 0600; the server is told it at its start, and need not read it
 DATA/clouds.yaml      for OpenStack clients, mode 0600
 DATA/server/          belongs to the server's user, mode 0700: database, keys
-DATA/agent/           the agent's, mode 0700
+DATA/agent/           the agent's; others may go through it, to the folders of their DHCP servers, but see nothing
 ```
 """
 
@@ -80,8 +80,9 @@ def prepare(folder: DataFolder, user: str) -> None:
     """Make the folders with their owners; `user` is the server's, "" for one's own. Raises DataFolderError."""
     try:
         folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for path, owner in ((folder.server, user), (folder.agent, "")):
+        for path, owner, mode in ((folder.server, user, 0o700), (folder.agent, "", 0o711)):
             path.mkdir(mode=0o700, exist_ok=True)
+            path.chmod(mode)
             if owner:
                 entry = pwd.getpwnam(owner)
                 _give(path, entry.pw_uid, entry.pw_gid)
@@ -200,6 +201,7 @@ def write_clouds(folder: DataFolder, settings: Settings, password: str, cacert: 
         }
         # Its catalog is its administrator's, who need not have entered Kaon there yet.
         cloud["network_endpoint_override"] = settings.public_url
+        cacert = remote.cacert or cacert
     if cacert:
         cloud["cacert"] = cacert
     lines = ["clouds:", "  kaon:"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -35,9 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     # The socket is opened before the move, so that the API is reached from the network that the user works in.
     listener = listening.open_api(*listen_address(arguments.listen))
     os.set_inheritable(listener.fileno(), True)
-    rootless.enter()
-    began = time.monotonic()
     temporary = "" if arguments.data else tempfile.mkdtemp(prefix="kaon-demo-")
+    try:
+        rootless.enter(temporary)
+    except rootless.RootlessError:
+        if temporary:
+            Path(temporary).rmdir()
+        raise
+    began = time.monotonic()
     folder = Path(arguments.data or temporary).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
@@ -63,8 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("interrupted")
     finally:
         stage.stop()
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
     return 0 if narrator.ok and narrator.steps else 1
 
 

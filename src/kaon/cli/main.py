@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "up": Command("kaon.cli.up", "run Kaon: the API server and this host's agent"),
-    "down": Command("kaon.cli.down", "stop the Kaon that runs on a data folder; networks stay as they are"),
+    "down": Command("kaon.cli.down", "stop the Kaon that runs on a data folder; networks stay unless told otherwise"),
     "status": Command("kaon.cli.status", "show what runs on a data folder, and where its API is"),
     "attach": Command("kaon.cli.attach", "make a port appear on this host, in a namespace or as a tap device"),
     "detach": Command("kaon.cli.detach", "remove a port from this host"),

@@ -13,6 +13,7 @@ import ctypes
 import fcntl
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -40,22 +41,29 @@ class RootlessError(Exception):
     """This machine does not let an ordinary user have a network; the message says who can change that, and how."""
 
 
-def enter() -> None:
+def enter(temporary: str = "") -> None:
     """Move this process, which must have one thread only, into namespaces of its own, as root there.
 
     Root needs no user namespace for it, and keeps the users of the machine. `lo` is up inside, and /run/netns is empty
-    and writable. However this process ends, what it leaves running inside is ended then, and the namespaces go with it.
-    Raises RootlessError where the machine forbids it.
+    and writable. However this process ends, what it leaves running inside is ended then, and the namespaces go with it;
+    so does the folder `temporary`, if one is named. Raises RootlessError where the machine forbids it.
     """
     user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS | (_CLONE_NEWUSER if user else 0)) != 0:
-        raise RootlessError(_refusal(ctypes.get_errno()))
     if user:
+        _unshare(_CLONE_NEWUSER)
+        # Before there is a network: its files below /proc/net belong for good to whoever is root when it is made, and
+        # to nobody here where that is unknown yet.
         _become_root(user, group)
+    _unshare(_CLONE_NEWNET | _CLONE_NEWNS)
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _own_run_netns()
     _loopback_up()
-    _leave_a_guard()
+    _leave_a_guard(temporary)
+
+
+def _unshare(flags: int) -> None:
+    if _libc.unshare(flags) != 0:
+        raise RootlessError(_refusal(ctypes.get_errno()))
 
 
 def namespace(process: int, kind: str) -> str:
@@ -123,7 +131,7 @@ def _rebuild_run() -> None:
     os.close(old)
 
 
-def _leave_a_guard() -> None:
+def _leave_a_guard(temporary: str) -> None:
     """A process that waits for this one to end, by whatever cause, and then ends all that is left inside.
 
     It is nobody's child and in a session of its own, so that no signal to a terminal or a process group reaches it.
@@ -137,12 +145,12 @@ def _leave_a_guard() -> None:
     try:
         os.setsid()
         if os.fork() == 0:
-            _guard(guarded)
+            _guard(guarded, temporary)
     finally:
         os._exit(0)
 
 
-def _guard(guarded: int) -> None:
+def _guard(guarded: int, temporary: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
@@ -165,6 +173,8 @@ def _guard(guarded: int) -> None:
                 os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
         asked |= found
         time.sleep(0.02)
+    if temporary:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _others() -> Iterator[int]:

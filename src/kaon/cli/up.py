@@ -14,7 +14,7 @@ import msgspec
 
 from kaon import log as logs
 from kaon import privileges
-from kaon.cli import datafolder, listening, rootless
+from kaon.cli import datafolder, listening, networklock, rootless
 from kaon.cli.options import add_settings, settings_from
 from kaon.cli.supervise import Child, Supervisor
 from kaon.config import Settings, listen_address, without
@@ -70,11 +70,13 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
     folder = datafolder.DataFolder(Path(settings.data))
     datafolder.prepare(folder, user)
     lock = datafolder.lock(folder)
+    if settings.engine == "linux":
+        networklock.lock()
     agents = listening.open_agents(folder.socket)
     url = settings.public_url.rstrip("/") or listening.url(listeners[0], tls=bool(settings.tls_cert))
     settings = msgspec.structs.replace(settings, public_url=url)
     password = datafolder.admin_password(folder, settings.admin_password)
-    cacert = _certificate_to_trust(settings.tls_cert)
+    cacert = _certificate_to_trust(settings.tls_cert, settings.tls_key)
     datafolder.write_clouds(folder, settings, password, cacert)
 
     common = Launch(settings=settings, agent_socket=str(folder.socket), lock_fd=lock)
@@ -137,14 +139,20 @@ def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str
     )
 
 
-def _certificate_to_trust(path: str) -> str:
+def _certificate_to_trust(path: str, key: str) -> str:
     """The certificate itself where it is its own authority; one that a public authority signed needs no mention."""
     if not path:
         return ""
+    import ssl
+
     from cryptography import x509
 
     try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, key)
         certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    except ssl.SSLError as error:
+        reason = error.reason or "no certificate and key in PEM form"
+        sys.exit(f"kaon up: --tls-cert {path} with --tls-key {key}: {reason.lower().replace('_', ' ')}")
     except (OSError, ValueError) as error:
-        sys.exit(f"kaon up: --tls-cert {path}: {error}")
+        sys.exit(f"kaon up: --tls-cert {path} with --tls-key {key}: {error}")
     return str(Path(path).absolute()) if certificate.issuer == certificate.subject else ""

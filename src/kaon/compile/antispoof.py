@@ -53,7 +53,9 @@ def host_rows() -> Iterator[Row]:
         "icmpv6 type nd-neighbor-advert jump nd_target",
         "iifname . ether saddr . ip6 saddr @source_ip6 accept",
         "iifname . ether saddr . ip6 saddr @source_prefix6 accept",
-        # Duplicate address detection and the reports before it have no source address yet (RFC 4862, RFC 3810).
+        # Duplicate address detection and the reports before it have no source address yet (RFC 4862, RFC 3810). Who
+        # asks for another's address so would keep its owner from taking it.
+        "ip6 saddr :: icmpv6 type nd-neighbor-solicit jump nd_target",
         "ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } "
         "iifname . ether saddr @source_mac accept",
         "drop",
@@ -71,8 +73,9 @@ def host_rows() -> Iterator[Row]:
         "iifname . arp saddr ether != @source_mac drop",
         "iifname . ether saddr . arp saddr ip @source_ip4 accept",
         "iifname . ether saddr . arp saddr ip @source_prefix4 accept",
-        # An address probe (RFC 5227) has no sender address.
-        "arp saddr ip 0.0.0.0 iifname . ether saddr @source_mac accept",
+        # An address probe (RFC 5227) has no sender address; a probe for another's would keep its owner from taking it.
+        "arp saddr ip 0.0.0.0 iifname . ether saddr . arp daddr ip @source_ip4 accept",
+        "arp saddr ip 0.0.0.0 iifname . ether saddr . arp daddr ip @source_prefix4 accept",
         "drop",
     )
     yield chain(

@@ -151,6 +151,9 @@ def _await_report(host: Host, changes: Iterable[Change]) -> None:
             ports: Iterable[str] = (change.id,)
             if change.kind == "port" and change.after is None:
                 host.states.pop(change.id, None)
+            elif change.kind == "port" and change.before is None and change.after is not None:
+                # As the API has stored it, so that nothing is stored again while that is what becomes of it.
+                host.states[change.id] = PortState(change.after["status"])
         elif change.kind == "network":
             ports = world.ids_by("port", "network_id", change.id)
         elif change.kind == "router":

@@ -1,7 +1,7 @@
 """The store: one writer thread that shares durable commits between waiting requests, and snapshot reads.
 
-A commit costs one sync of the disk whatever it holds, so requests that wait while one is being written share the next:
-each runs in a savepoint of its own, and one that fails undoes only itself.
+A commit costs one sync of the disk whatever it holds, so requests that wait while one is being written share it:
+all but the first run in a savepoint of their own, so that one that fails undoes only itself.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ log = logging.getLogger("kaon.store")
 
 MAX_BATCH = 64
 """Requests that may share one commit."""
+FOLLOWED = 1000
+"""Changes that a follower of the journal is given at a time."""
 
 
 class _Job(NamedTuple):
@@ -88,11 +90,11 @@ class Store:
         """Yield the journal after `seq` in batches, for ever: what is there at once, then what comes as it comes."""
         while True:
             self._appended.clear()
-            changes = await self.read(partial(journal.since, seq=seq))
+            changes = await self.read(partial(journal.since, seq=seq, most=FOLLOWED))
             if changes:
                 seq = changes[-1].seq
                 yield changes
-            else:
+            if len(changes) < FOLLOWED:
                 await self._appended.wait()
 
     def close(self) -> None:
@@ -129,14 +131,15 @@ class Store:
         appended = False
         job: _Job | None = first
         try:
-            with self._writing.connect() as conn, conn.begin():
+            with self._writing.connect() as conn, conn.begin() as whole:
                 while job is not None:
                     taken.append(job)
-                    result, error, seq = self._run(conn, job)
+                    # While a request is alone in its commit, it can be undone by undoing all of it.
+                    result, error, seq = self._run(conn, job, conn.begin_nested() if done else whole)
                     done.append((job, result, error))
                     appended = appended or seq > 0
                     job = None
-                    if len(done) < MAX_BATCH:
+                    if whole.is_active and len(done) < MAX_BATCH:
                         try:
                             job = self._jobs.get_nowait()
                             running = job is not None
@@ -154,17 +157,18 @@ class Store:
         return running
 
     @staticmethod
-    def _run(conn: sa.Connection, job: _Job) -> tuple[Any, BaseException | None, int]:
-        savepoint = conn.begin_nested()
+    def _run(conn: sa.Connection, job: _Job, part: sa.Transaction) -> tuple[Any, BaseException | None, int]:
+        """Run one request, and undo `part`, which is its own, when it fails."""
         try:
             tx = Transaction(conn, job.caller)
             result = job.fn(tx)
             seq = tx.journal()
-            savepoint.commit()
+            if isinstance(part, sa.NestedTransaction):
+                part.commit()
         except Exception as error:  # it belongs to the request that asked, where it is raised again
             # Where the database has given up the whole transaction (https://sqlite.org/lang_transaction.html, a disk
             # that fills up under a big one), this raises, and so fails every request of the commit.
-            if savepoint.is_active:
-                savepoint.rollback()
+            if part.is_active:
+                part.rollback()
             return None, error, 0
         return result, None, seq

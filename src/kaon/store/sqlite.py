@@ -27,18 +27,22 @@ def _configure(dbapi_connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_immediate(conn: sa.Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_by(engine: sa.Engine, statement: str) -> None:
+    """Have transactions of an engine begin with a statement.
 
+    SQLAlchemy has an event for it as well, but an engine with listeners pays for events at every statement.
+    """
 
-def _begin_deferred(conn: sa.Connection) -> None:
-    conn.exec_driver_sql("BEGIN")
+    def do_begin(dbapi_connection: Any) -> None:
+        dbapi_connection.execute(statement)
+
+    engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
 
 
 def engines(path: Path) -> tuple[sa.Engine, sa.Engine]:
     """A writing and a reading engine on one database file; each keeps the single connection of its thread."""
     made = []
-    for begin in (_begin_immediate, _begin_deferred):
+    for begin in ("BEGIN IMMEDIATE", "BEGIN"):
         engine = sa.create_engine(
             f"sqlite:///{path}",
             json_serializer=_encode,
@@ -47,6 +51,6 @@ def engines(path: Path) -> tuple[sa.Engine, sa.Engine]:
             connect_args={"check_same_thread": False, "cached_statements": 512},
         )
         sa.event.listen(engine, "connect", _configure)
-        sa.event.listen(engine, "begin", begin)
+        _begin_by(engine, begin)
         made.append(engine)
     return made[0], made[1]

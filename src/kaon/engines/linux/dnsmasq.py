@@ -6,7 +6,10 @@ Who comes later believes the state where the files are as it says and the daemon
 
 from __future__ import annotations
 
+import grp
 import logging
+import os
+import pwd
 import select
 import shutil
 import signal
@@ -18,11 +21,13 @@ import msgspec
 
 from kaon.engines.base import Fact, Failed, Operation, Scope
 from kaon.engines.linux import daemon, dnsmasq_config
+from kaon.engines.linux.namespaces import OURS
 from kaon.rows import DhcpHost, DhcpServer, Row, RowId, row
 
 log = logging.getLogger("kaon.dnsmasq")
 
 PROGRAM = "dnsmasq"
+_CONFIG_FILE = "--conf-file="
 STATE = "state"
 
 
@@ -53,18 +58,24 @@ class _Instance:
 class DnsmasqManager:
     """The daemons of this host; their folders lie in `folder`. Made and used on one thread.
 
+    They run as `user` with no more privileges than DHCP needs; "" leaves them who the caller is, for the root of a user
+    namespace may be its only user. The user must be able to enter the parents of `folder`.
+
     `reloads` and `restarts` count what was done to daemons, ever, for figures and tests.
     """
 
     tables = frozenset({DhcpServer.table, DhcpHost.table})
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user: str = "") -> None:
         self._folder = folder
+        self._user = pwd.getpwnam(user) if user else None
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, tuple[str, str]] = {}
         self._instances: dict[str, _Instance] = {}
         self.writes = self.reloads = self.restarts = 0
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # Folders of daemons are entered by name; each is its user's alone.
+        folder.chmod(0o711)
         self._adopt()
 
     def _adopt(self) -> None:
@@ -75,14 +86,16 @@ class DnsmasqManager:
                 log.warning("state of dnsmasq not usable", extra={"netns": folder.name, "reason": str(error)})
                 state = State()
             self._instances[folder.name] = _Instance(folder, state)
-        for path, pids in daemon.running(self._argument("")).items():
-            netns, _, name = path.partition("/")
-            instance = self._instances.setdefault(netns, _Instance(self._folder / netns))
+        for path, pids in daemon.running(_CONFIG_FILE).items():
+            folder, netns, name = Path(path).parent.parent, Path(path).parent.name, Path(path).name
             for pid in pids:
-                self._watch(netns, instance, name, pid)
+                if folder == self._folder:
+                    self._watch(netns, self._instances.setdefault(netns, _Instance(folder / netns)), name, pid)
+                elif netns.startswith(OURS) and folder.name == self._folder.name:
+                    _end_stranger(netns, pid, path)
 
     def _argument(self, path: str) -> str:
-        return f"--conf-file={self._folder}/{path}"
+        return f"{_CONFIG_FILE}{self._folder}/{path}"
 
     # ------------------------------------------------------------ reading
 
@@ -146,6 +159,10 @@ class DnsmasqManager:
             self._remove(netns, instance)
             return
         instance.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._user is not None:
+            # It may read what is here, and change nothing.
+            os.chown(instance.folder, -1, self._user.pw_gid)
+            instance.folder.chmod(0o750)
         for name, text in dnsmasq_config.hosts_files(state.hosts).items():
             self._write(instance.folder / name, text)
         if state.server is None:
@@ -169,11 +186,15 @@ class DnsmasqManager:
         for name, text in dnsmasq_config.configs(instance.folder, state.server, state.hosts).items():
             self._write(instance.folder / name, text)
             (instance.folder / dnsmasq_config.beside(name, "log")).unlink(missing_ok=True)
-            # Empty user and group: dnsmasq stays who it is, since the root of a user namespace may be its only user.
-            daemon.start(netns, [PROGRAM, self._argument(f"{netns}/{name}"), "--user=", "--group="])
+            daemon.start(netns, [PROGRAM, self._argument(f"{netns}/{name}"), *self._identity()])
             pid = int((instance.folder / dnsmasq_config.beside(name, "pid")).read_text())
             self._watch(netns, instance, name, pid)
         state.served = _owners(state)
+
+    def _identity(self) -> tuple[str, str]:
+        if self._user is None:
+            return "--user=", "--group="
+        return f"--user={self._user.pw_name}", f"--group={grp.getgrgid(self._user.pw_gid).gr_name}"
 
     def _remove(self, netns: str, instance: _Instance) -> None:
         self._stop(instance)
@@ -188,6 +209,8 @@ class DnsmasqManager:
         # dnsmasq may read at any time: it finds the old file or the new one.
         temporary = path.with_suffix(".new")
         temporary.write_text(text)
+        # Read by dnsmasq's user, in a folder that others cannot enter.
+        temporary.chmod(0o644)
         temporary.replace(path)
 
     def _write_state(self, instance: _Instance, state: State) -> None:
@@ -244,6 +267,18 @@ class DnsmasqManager:
         self._epoll.unregister(process.descriptor)
         del self._by_descriptor[process.descriptor]
         process.close()
+
+
+def _end_stranger(netns: str, pid: int, path: str) -> None:
+    """End the daemon of another folder in a namespace of ours: a data folder that was moved or restored left it."""
+    try:
+        process = daemon.Process(pid)
+    except ProcessLookupError:
+        return
+    if process.netns() == daemon.identity(netns) is not None:
+        log.info("dnsmasq of another data folder ended", extra={"netns": netns, "config": path})
+        process.stop()
+    process.close()
 
 
 def _text(path: Path) -> str | None:

@@ -22,7 +22,8 @@ _GROUP, _NET_NS_FD, _EXT_MASK, _LINK_NETNSID, _IPV6 = 27, 28, 29, 37, 10
 _SKIP_STATISTICS = 8
 _GEN_MODE_NONE = 1
 _IFINFO = struct.Struct("=BxHiII")
-_FORWARD_DELAY, _STP, _SNOOPING, _CALL_IP, _CALL_IP6 = 1, 5, 23, 36, 37
+_FORWARD_DELAY, _STP, _SNOOPING, _CALL_IP, _CALL_IP6, _SWITCHES = 1, 5, 23, 36, 37, 46
+_NO_LINK_LOCAL_LEARNING = 1
 _DISABLE_IPV6 = 26 * 4
 _TUN_OWNER, _TUN_TYPE, _TUN_VNET_HDR, _TUN_PERSIST = 1, 3, 5, 6
 
@@ -89,6 +90,7 @@ def _bridge_fits(data: dict[int, bytes], families: bytes) -> bool:
         and not any(data.get(_SNOOPING, b""))
         and any(data.get(_CALL_IP, b"\1"))
         and any(data.get(_CALL_IP6, b"\1"))
+        and any(data.get(_SWITCHES, b"\1")[:4])
         # Without IPv6 in the kernel there is nothing to switch off.
         and any(settings[_DISABLE_IPV6 : _DISABLE_IPV6 + 4] or b"\1")
     )
@@ -178,8 +180,12 @@ def delete_group(group: int) -> Request:
 
 
 def bridge_data() -> bytes:
-    """Settings of every bridge of ours: forwards at once, floods multicast, and passes through netfilter."""
+    """Settings of every bridge of ours: forwards at once, floods multicast, and passes through netfilter.
+
+    LLDP and its like reach no bridge hook, so the filter cannot keep a bridge from learning what they claim to be from.
+    """
     on, off = b"\1", b"\0"
+    switch = _NO_LINK_LOCAL_LEARNING
     return b"".join(
         (
             nl.attr(_FORWARD_DELAY, 0),
@@ -187,6 +193,7 @@ def bridge_data() -> bytes:
             nl.attr(_SNOOPING, off),
             nl.attr(_CALL_IP, on),
             nl.attr(_CALL_IP6, on),
+            nl.attr(_SWITCHES, struct.pack("=II", switch, switch)),
         )
     )
 
