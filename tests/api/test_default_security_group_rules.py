@@ -39,6 +39,22 @@ async def test_a_default_group_that_may_not_talk_to_itself(cloud: Cloud) -> None
     assert {rule["direction"] for rule in body["security_groups"][0]["security_group_rules"]} == {"egress"}
 
 
+async def test_what_a_default_rule_names_stays_open_to_all(cloud: Cloud) -> None:
+    group = await cloud.made("admin:ops", "/address-groups", addresses=["10.0.0.0/8"])
+    wish = {"object_type": "address_group", "object_id": group["id"], "action": "access_as_shared"}
+    policy = await cloud.made("admin:ops", "/rbac-policies", **wish, target_tenant="*")
+    rule = await cloud.made(
+        "admin:ops", "/default-security-group-rules", direction="ingress", remote_address_group_id=group["id"]
+    )
+    made = await cloud.made("member:red", "/security-groups", name="g")
+    assert group["id"] in [item["remote_address_group_id"] for item in made["security_group_rules"]]
+    await cloud("member:red", "DELETE", f"/security-groups/{made['id']}")
+    for path in (f"/rbac-policies/{policy['id']}", f"/address-groups/{group['id']}"):
+        assert (await cloud("admin:ops", "DELETE", path))[0] == 409
+    await cloud("admin:ops", "DELETE", f"/default-security-group-rules/{rule['id']}")
+    assert (await cloud("admin:ops", "DELETE", f"/address-groups/{group['id']}"))[0] == 204
+
+
 async def test_the_same_rule_twice_or_one_that_names_what_not_all_may_see_is_refused(cloud: Cloud) -> None:
     rule = await cloud.made("admin:ops", "/default-security-group-rules", **SSH)
     wish = {"default_security_group_rule": {**SSH, "used_in_default_sg": True}}

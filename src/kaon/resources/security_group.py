@@ -12,7 +12,7 @@ from kaon.resources import quota, records, types
 from kaon.resources.declare import Attribute, Extension, FirstNeed, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.roles import ADMIN, READER, either
-from kaon.resources.sharing import is_shared, opened, shared_filter
+from kaon.resources.sharing import in_default_rules, is_shared, opened, shared_filter
 from kaon.store.journal import Record
 from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
@@ -106,6 +106,8 @@ def _demand_unused(tx: Transaction, group: Record) -> None:
 def delete(tx: Transaction, group: Record) -> None:
     """Remove a group with its rules and with the rules of other groups that admit its members."""
     _demand_unused(tx, group)
+    if in_default_rules(tx, group["id"]):
+        raise conflict("SecurityGroupInUse", f"Security Group {group['id']} in use by a default rule.")
     if group["default_of"] and not tx.caller.is_admin:
         raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
     rule, policy = named("security_group_rule"), named("rbac_policy")

@@ -189,7 +189,7 @@ def main() -> None:
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
     orders.return_large_blocks()
-    defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",
