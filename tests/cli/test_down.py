@@ -62,6 +62,9 @@ def network(up: Running) -> Iterator[int]:
     try:
         yield keeper.pid
     finally:
+        up.process.terminate()
+        up.process.wait(15)
+        kaon(keeper.pid, "down", "--remove", "--data", str(up.data))
         keeper.kill()
         keeper.wait()
 
