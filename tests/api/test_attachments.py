@@ -133,3 +133,17 @@ async def test_a_network_with_nothing_but_its_dhcp_port_can_go(cloud: Cloud, net
 
 async def test_attachments_are_no_resource_of_the_api(cloud: Cloud) -> None:
     assert (await cloud("admin:ops", "GET", "/attachments"))[0] == 404
+
+
+async def test_a_subnet_in_which_every_address_is_used_goes_without_dhcp_until_one_is_free(cloud: Cloud) -> None:
+    net = await cloud.made("member:red", "/networks")
+    await cloud.made("member:red", "/subnets", network_id=net["id"], ip_version=4, cidr="10.0.0.0/29")
+    ports = [await cloud.made("member:red", "/ports", network_id=net["id"]) for _ in range(5)]
+    bound = await attach(cloud, ports[0])
+    assert bound["binding:vif_type"] == "tap"
+    assert await dhcp_ports(cloud) == []
+    assert (await cloud("member:red", "DELETE", f"/ports/{ports[4]['id']}"))[0] == 204
+    (server,) = await dhcp_ports(cloud)
+    assert [ip["ip_address"] for ip in server["fixed_ips"]] == [ports[4]["fixed_ips"][0]["ip_address"]]
+    await detach(cloud, ports[0])
+    assert await dhcp_ports(cloud) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
-from kaon.resources import records
+from kaon.resources import ipam, ranges, records
 from kaon.resources.declare import named
 from kaon.resources.ipam import ROUTER_INTERFACES
 from kaon.store.journal import Record
@@ -14,17 +16,25 @@ OWNER = "network:dhcp"
 
 
 def ensure(tx: Transaction, network_id: str) -> None:
-    """Make, change or remove the DHCP port so that it has an address in each subnet that DHCP serves."""
+    """Make, change or remove the DHCP port so that it has an address in each subnet that DHCP serves.
+
+    A subnet whose addresses are all in use goes without until one is free: tenants may use every one of them.
+    """
     port, subnet = named("port"), named("subnet")
     held = records.by(tx.conn, port, network_id=network_id, device_owner=OWNER)
-    served = records.by(tx.conn, subnet, network_id=network_id, enable_dhcp=True)
+    own = {ip["subnet_id"] for item in held for ip in item["fixed_ips"]}
+    served = [
+        item
+        for item in records.by(tx.conn, subnet, network_id=network_id, enable_dhcp=True)
+        if item["id"] in own or not ranges.is_empty(tx, ipam.pool(item["id"]))
+    ]
     if not served or not _asked_for(tx, network_id):
         for item in held:
             port.delete(tx, item)
         return
     wanted = [{"subnet_id": item["id"]} for item in served]
     if held:
-        if {ip["subnet_id"] for ip in held[0]["fixed_ips"]} != {item["id"] for item in served}:
+        if own != {item["id"] for item in served}:
             port.update(tx, held[0], {"fixed_ips": wanted})
         return
     network: Record = records.get(tx.conn, named("network"), network_id)
@@ -40,6 +50,11 @@ def ensure(tx: Transaction, network_id: str) -> None:
             }
         ),
     )
+
+
+def is_waiting(tx: Transaction, fixed_ips: Iterable[ipam.FixedIp]) -> bool:
+    """Whether DHCP may lack an address in a subnet of these, so that `ensure` is due once they are given back."""
+    return any(ranges.is_empty(tx, ipam.pool(ip["subnet_id"])) for ip in fixed_ips)
 
 
 def _asked_for(tx: Transaction, network_id: str) -> bool:

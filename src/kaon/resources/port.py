@@ -113,6 +113,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
+    gives_room = "fixed_ips" in body and dhcp_port.is_waiting(tx, port["fixed_ips"])
     if "fixed_ips" in body or mac != port["mac_address"]:
         changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
         port_followers.demand_kept(tx, port, changes["fixed_ips"])
@@ -134,7 +135,8 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     stored = records.update(tx, PORT, port, changes)
     if "fixed_ips" in changes:
         port_followers.follow(tx, stored)
-    if (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES):
+    joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
+    if joins or gives_room:
         dhcp_port.ensure(tx, port["network_id"])
     return stored
 
@@ -182,13 +184,14 @@ def remove(tx: Transaction, port: Record) -> None:
     for item in records.by(tx.conn, floatingip, port_id=port["id"]):
         floatingip.update(tx, item, {"port_id": None})
     subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
+    gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)
     port_security.leave(tx, port["id"])
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)
     records.delete(tx, PORT, port)
-    if place is not None or port["device_owner"] in ipam.ROUTER_INTERFACES:
+    if gives_room or place is not None or port["device_owner"] in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, port["network_id"])
 
 

@@ -82,6 +82,11 @@ def take_lowest(tx: Transaction, pool: str) -> int | None:
     return first
 
 
+def is_empty(tx: Transaction, pool: str) -> bool:
+    """Whether nothing is free in a pool."""
+    return tx.execute(_LOWEST, {"_pool": pool}).first() is None
+
+
 def take(tx: Transaction, pool: str, number: int) -> bool:
     """Take this number; false when it is not free in the pool (taken, or never part of it)."""
     found = _around(tx, _BELOW, pool, number)
