@@ -202,12 +202,6 @@ def opened(name: str) -> Iterator[TapMachine]:
 
 
 @needs_tun
-needs_taps = pytest.mark.skipif(
-    not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="/dev/net/tun is not for this user"
-)
-
-
-@needs_taps
 def test_a_tap_is_a_machine_like_any_other(project: Project, network: Network) -> None:
     port = project.port(network, project.pings())
     other = project.machine(network, project.open())
@@ -238,7 +232,6 @@ def test_a_tap_is_a_machine_like_any_other(project: Project, network: Network) -
 
 
 @needs_tun
-@needs_taps
 def test_a_tap_works_again_when_its_machine_restarts(project: Project, network: Network) -> None:
     port = project.port(network, project.pings())
     other = project.machine(network, project.open())
