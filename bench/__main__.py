@@ -21,6 +21,8 @@ from bench.server import kaon
 from kaon.cli import rootless
 
 PARTS = ("start", "api", "wiring")
+WIDTH = 170
+"""Columns of the table where there is no terminal to say."""
 Show = Callable[[str], None]
 
 
@@ -76,7 +78,10 @@ def main() -> None:
         lines = [{**figure._asdict(), "held": figure.held} for figure in figures]
         print(json.dumps({"machine": where._asdict(), "load_after": load, "figures": lines}))
     else:
-        Console().print(table(figures, where, load))
+        out = Console()
+        if not out.is_terminal:
+            out = Console(width=WIDTH)
+        out.print(table(figures, where, load))
 
 
 if __name__ == "__main__":

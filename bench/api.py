@@ -90,7 +90,7 @@ class Load:
         await asyncio.gather(*(work() for _ in range(concurrency)))
         wall, cpu = time.perf_counter() - begun, (measure.cpu_seconds(server) - before) * 1000 / len(taken)
         load = (measure.cpu_seconds(client) - of_load) * 1000 / len(taken)
-        note = f"the load's own CPU: {load:.2f} ms a request"
+        note = f"CPU of the load {load:.2f} ms"
         if concurrency == 1:
             self.figures.append(times(name, taken, REACH.get(name), round(cpu, 2), note))
         else:

@@ -47,7 +47,7 @@ def table(figures: Iterable[Figure], where: Machine, load_after: float) -> Table
         f"load {where.load} before and {load_after} after, spin {where.spin} ms",
         title_justify="left",
     )
-    found.add_column("")
+    found.add_column("", no_wrap=True)
     for name in ("measured", "p99", "CPU", "reach", "met"):
         found.add_column(name, justify="right", no_wrap=True)
     found.add_column("", overflow="fold")

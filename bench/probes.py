@@ -110,7 +110,7 @@ def _ping(target: str) -> float:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                icmp.sendto(_echo(number), (target, 0))
+                icmp.sendto(echo_request(number), (target, 0))
             except OSError:
                 time.sleep(_AGAIN)  # no route yet, or no neighbour
                 continue
@@ -122,7 +122,7 @@ def _ping(target: str) -> float:
     raise TimeoutError(f"{target} answers no ping within {PATIENCE:.0f} s")
 
 
-def _echo(number: int) -> bytes:
+def echo_request(number: int) -> bytes:
     """An echo request (RFC 792); the checksum of constant fields needs no loop."""
     total = (_ECHO << 8) + number + 1
     total = (total & 0xFFFF) + (total >> 16)

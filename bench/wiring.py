@@ -161,7 +161,7 @@ class Cloud:
                 change("member joins", lambda: self._join(outsider, self.group))
                 change("member leaves", lambda: self._join(outsider, self.outsiders))
         for what, taken in (opened | closed).items():
-            self.figures.append(times(f"{what}, {existing} ports in the group", taken, 10.0, note="until packets tell"))
+            self.figures.append(times(f"{what}, {existing} ports in the group", taken, 10.0))
         for what, taken in cut.items():
             self.figures.append(times(f"{what}, {existing} ports: established flows cut", taken, 10.0))
 

@@ -38,6 +38,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     project_name: Annotated[str, Meta(description="Project of the service user")] = "service"
     user_domain_name: Annotated[str, Meta(description="Domain of the service user")] = "Default"
     project_domain_name: Annotated[str, Meta(description="Domain of the service user's project")] = "Default"
+    cacert: Annotated[
+        str, Meta(description="PEM file of the authorities that vouch for the real Keystone; empty: the system's")
+    ] = ""
     cache_time: Annotated[int, Meta(ge=0, description="Seconds for which a validated token is believed")] = 60
     token_expiry: Annotated[int, Meta(ge=1, description="Seconds that a token of the embedded Keystone lives")] = 3600
     region: Annotated[str, Meta(min_length=1, description="Region of the catalog")] = "RegionOne"

@@ -189,7 +189,7 @@ async def test_a_group_opened_to_a_project_is_seen_and_used_there_but_not_change
     own = await cloud.made("member:blue", "/security-groups")
     assert (await rule(cloud, "member:blue", own, remote_group_id=group["id"]))[0] == 201
     assert (await rule(cloud, "member:blue", group))[0] == 403
-    assert (await cloud("member:blue", "DELETE", f"/security-groups/{group['id']}"))[0] == 403
+    assert (await cloud("member:blue", "DELETE", f"/security-groups/{group['id']}"))[0] == 404
     assert (await cloud("member:green", "GET", f"/security-groups/{group['id']}"))[0] == 404
 
 
@@ -236,3 +236,19 @@ async def test_the_journal_tells_the_world_of_groups_and_rules(cloud: Cloud) -> 
     held = await cloud.store.read(lambda conn: records.get(conn, named("security_group"), group["id"]))
     newest = [change.after for change in changes if change.id == group["id"]][-1]
     assert newest == held and "security_group_rules" not in held
+
+
+async def test_a_stateless_group_is_not_mixed_with_others_nor_changed_while_it_is_used(cloud: Cloud) -> None:
+    plain = await cloud.made("member:red", "/security-groups", name="plain", stateful=False)
+    other = await cloud.made("member:red", "/security-groups", name="other")
+    assert (plain["stateful"], other["stateful"]) == (False, True)
+    net = await cloud.made("member:red", "/networks")
+    wish = {"network_id": net["id"], "security_groups": [plain["id"], other["id"]]}
+    status, body = await cloud("member:red", "POST", "/ports", {"port": wish})
+    assert (status, body["NeutronError"]["type"]) == (409, "SecurityGroupConflict")
+    port = await cloud.made("member:red", "/ports", network_id=net["id"], security_groups=[plain["id"]])
+    path, change = f"/security-groups/{plain['id']}", {"security_group": {"stateful": True}}
+    status, body = await cloud("member:red", "PUT", path, change)
+    assert (status, body["NeutronError"]["type"]) == (409, "SecurityGroupInUse")
+    await cloud("member:red", "DELETE", f"/ports/{port['id']}")
+    assert (await cloud("member:red", "PUT", path, change))[1]["security_group"]["stateful"] is True

@@ -53,6 +53,7 @@ print(json.dumps({
     "up": "UP" in json.loads(ip("-j", "link", "show", "lo"))[0]["flags"],
     "namespaces": ip("netns").split(),
     "port": outside.getsockname()[1],
+    "owner": os.stat("/proc/self/net/dev").st_uid,
     "kept": [path for path in ("/run/kept", "/run/folder/file", "/run/link") if os.path.lexists(path)],
 }), flush=True)
 outside.setblocking(True)
@@ -108,6 +109,8 @@ def test_an_ordinary_user_has_a_network_of_its_own_and_is_reached_from_outside(r
         assert line, process.communicate()[1]
         seen = json.loads(line)
         assert (seen["user"], seen["up"], seen["namespaces"]) == (0, True, ["instance"])
+        # Such as the table of connections, which is for the network's root only.
+        assert seen["owner"] == 0, "what the kernel tells of the network is told to its root"
         assert {"lo", "br-test"} <= set(seen["links"])
         assert not (Path("/sys/class/net") / "br-test").exists()
         assert len(seen["kept"]) == (3 if cover_run else 0)

@@ -12,8 +12,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from kaon import privileges
 from kaon.rows import (
     Address,
     Bridge,
@@ -37,7 +39,7 @@ class Kernel:
 
     def __init__(self) -> None:
         script = "mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && echo && exec sleep 3600"
-        self._init = subprocess.Popen(["unshare", "-nm", "sh", "-c", script], stdout=subprocess.PIPE)
+        self._init = _start(["unshare", "-nm", "sh", "-c", script], stdout=subprocess.PIPE)
         assert self._init.stdout is not None
         self._init.stdout.readline()
         self._children: list[subprocess.Popen[bytes]] = []
@@ -66,9 +68,7 @@ class Kernel:
 
     def start(self, script: str, netns: str = "") -> subprocess.Popen[bytes]:
         """Start something that runs until the end of the test."""
-        child = subprocess.Popen(
-            self.command(f"exec {script}", netns), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        child = _start(self.command(f"exec {script}", netns), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._children.append(child)
         return child
 
@@ -143,12 +143,18 @@ class Kernel:
 
     def _daemon(self, netns: str, config: str, lines: tuple[str, ...], more: str) -> None:
         Path(config).write_text("\n".join(lines) + "\n")
+        own = "--user= --group="
         child = self.start(
-            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={config} --pid-file= --user=root {more}", netns
+            f"dnsmasq --keep-in-foreground --log-facility=- --conf-file={config} --pid-file= {own} {more}", netns
         )
         assert child.stdout is not None
         line = child.stdout.readline().decode()
         assert "started" in line, line + child.stdout.read().decode()
+
+
+def _start(command: list[str], **streams: int) -> subprocess.Popen[bytes]:
+    """A process that does not outlive the tests, even if they are killed."""
+    return subprocess.Popen(command, preexec_fn=partial(privileges.die_with_parent, os.getpid()), **streams)
 
 
 def _commands(rows: list[Row]) -> Iterator[str]:
@@ -160,11 +166,11 @@ def _commands(rows: list[Row]) -> Iterator[str]:
     for row, _, _ in of(Netns):
         yield f"ip netns add {row.id.key[0]}; ip -n {row.id.key[0]} link set lo up"
     for row, _, name in of(Sysctl):
-        yield f"{_in(row)} sysctl -qw {name.replace('.', '%').replace('/', '.')}={row.value.value}"
+        yield f"{_in(row)} sh -c 'echo {row.value.value} > /proc/sys/{name}'"
     for row, n, name in of(Bridge):
         yield f"ip {n} link add {name} mtu {row.value.mtu} type bridge; ip {n} link set {name} up"
         yield f"ip {n} link set {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1"
-        yield f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1"
+        yield f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6"
     for row, n, name in of(Veth):
         value = row.value
         peer = f"netns {value.peer_netns}" if value.peer_netns else ""

@@ -86,6 +86,26 @@ def test_a_port_among_ten_thousand_compiles_its_own_scopes() -> None:
     assert not [row for row in desired.snapshot() if row.origin == f"port/{port}"]
 
 
+def test_an_interface_more_leaves_a_routers_other_interfaces_alone() -> None:
+    cloud = Cloud()
+    router = cloud.router("r")
+    networks = [cloud.network(f"n{number}", number + 1, f"10.{number}.0.0/24") for number in range(20)]
+    for number, network in enumerate(networks[:-1]):
+        cloud.interface(router, network, f"10.{number}.0.1")
+    desired = Desired(World(cloud.take()), CONFIG)
+
+    # As the API does it: the router counts a revision for each of its interfaces.
+    cloud.interface(router, networks[-1], "10.19.0.1")
+    cloud.put("router", router, revision_number=20)
+    put, _, scopes = compiled(desired, cloud.take())
+    assert scopes <= 4, "the port, its network with its services, the router"
+    assert {row.origin.partition("/")[0] for row in put} == {"port", "network"}
+
+    cloud.put("router", router, admin_state_up=False)
+    _, _, scopes = compiled(desired, cloud.take())
+    assert scopes >= 20, "all of its ports have to know that it is down"
+
+
 def test_the_order_in_which_intent_came_does_not_show() -> None:
     cloud, *_ = big_cloud(30, 20)
     changes = cloud.take()

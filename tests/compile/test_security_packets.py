@@ -100,6 +100,30 @@ def test_a_rule_opens_one_port_and_its_removal_closes_it(scene: Scene) -> None:
     assert kernel.connect("a1", "fd03::12", 80) == "fd03::11"
 
 
+def test_a_stateless_group_admits_replies_by_rules_alone(scene: Scene) -> None:
+    kernel, cloud = scene.kernel, scene.cloud
+    egress = ({"direction": "egress"}, {"direction": "egress", "ethertype": "IPv6"})
+    plain = cloud.group("plain", *egress)
+    cloud.put("security_group", plain, stateful=False)
+    cloud.put("port", scene.ports["a2"], security_groups=[plain])
+    server = cloud.group("server", *egress, {"direction": "ingress", "protocol": "tcp"})
+    cloud.put("port", scene.ports["a1"], security_groups=[server])
+    scene.change()
+    kernel.listen("a1", 80)
+    assert kernel.connect("a2", "10.3.0.11", 80) == "", "the request arrives, its reply is admitted by nothing"
+    reply = cloud.rule(plain, "ingress", protocol="tcp", remote_ip_prefix="10.3.0.11/32")
+    scene.change()
+    assert kernel.connect("a2", "10.3.0.11", 80) == "10.3.0.12"
+    cloud.delete("security_group_rule", reply)
+    scene.change()
+    assert kernel.connect("a2", "10.3.0.11", 80) == ""
+
+    keeps_state = cloud.group("keeps state", *egress)
+    cloud.put("port", scene.ports["a2"], security_groups=[keeps_state])
+    scene.change()
+    assert kernel.connect("a2", "10.3.0.11", 80) == "10.3.0.12", "a stateful group needs no rule for replies"
+
+
 def test_a_port_without_groups_is_closed_and_one_without_port_security_open(scene: Scene) -> None:
     kernel, cloud = scene.kernel, scene.cloud
     cloud.put("port", scene.ports["a1"], security_groups=[])

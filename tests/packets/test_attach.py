@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -165,6 +164,10 @@ def test_ports_of_the_network_itself_are_refused(lab: Lab, project: Project, net
 
 # ---------------------------------------------------------------- taps
 
+needs_tun = pytest.mark.skipif(
+    not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="this user may not open /dev/net/tun on this machine"
+)
+
 
 class TapMachine:
     """The end of a tap device that a virtual machine monitor holds: frames with a virtio header before each."""
@@ -198,7 +201,7 @@ def opened(name: str) -> Iterator[TapMachine]:
         os.close(machine.descriptor)
 
 
-@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="this machine has no /dev/net/tun")
+@needs_tun
 def test_a_tap_is_a_machine_like_any_other(project: Project, network: Network) -> None:
     port = project.port(network, project.pings())
     other = project.machine(network, project.open())
@@ -228,7 +231,7 @@ def test_a_tap_is_a_machine_like_any_other(project: Project, network: Network) -
         ip("link", "show", "tap-vm0")
 
 
-@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="this machine has no /dev/net/tun")
+@needs_tun
 def test_a_tap_works_again_when_its_machine_restarts(project: Project, network: Network) -> None:
     port = project.port(network, project.pings())
     other = project.machine(network, project.open())

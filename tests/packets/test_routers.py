@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests import sandbox
-from tests.packets.lab import OUTSIDE, OUTSIDE4, OUTSIDE6, WIRE, Lab, Machine, Network, Project, ip
+from tests.packets.lab import OUTSIDE, OUTSIDE4, OUTSIDE6, WIRE, Body, Lab, Machine, Network, Project, ip
 from tests.sandbox import ping
 from tests.wait import until
 
@@ -124,6 +126,21 @@ def test_the_outside_sees_the_routers_address(project: Project) -> None:
         assert not ping(OUTSIDE, machine.ipv4, 0.4)
     finally:
         ip("route", "del", FOUR, netns=OUTSIDE)
+
+
+def test_only_routers_speak_to_the_outside_and_not_the_host(lab: Lab, project: Project) -> None:
+    network = project.network(FOUR)
+    seen = sandbox.Capture(OUTSIDE, "eth0")
+    router = project.router(*network.subnets, outside=True)
+    machine = project.machine(network, project.group())
+    assert ping(machine.netns, OUTSIDE4, 3)
+    ports: list[Body] = lab.admin.call("GET", f"/v2.0/ports?device_id={router['id']}")["ports"]
+    gateway = next(port["mac_address"] for port in ports if port["device_owner"] == "network:router_gateway")
+    links = json.loads(ip("-j", "link", "show", "dev", "eth0", netns=OUTSIDE)) + json.loads(ip("-j", "link"))
+    operators = {link["address"] for link in links if link["ifname"] in ("eth0", "br-outside", "to-outside")}
+    senders = {frame[6:12].hex(":") for frame in seen.frames()}
+    seen.close()
+    assert senders - operators == {gateway}
 
 
 def test_without_source_nat_the_outside_sees_private_addresses(lab: Lab, project: Project) -> None:

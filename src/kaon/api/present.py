@@ -106,7 +106,10 @@ class Presenter:
         shown = {}
         for attribute in self._shown:
             if attribute.name not in hidden:
-                value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                if attribute.computed is not None:
+                    value = attribute.computed(record)
+                else:
+                    value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
                 if attribute.type.shown is not None:
                     value = attribute.type.shown[0](value)
                 if value is not None or not attribute.sparse:

@@ -201,6 +201,7 @@ def write_clouds(folder: DataFolder, settings: Settings, password: str, cacert: 
         }
         # Its catalog is its administrator's, who need not have entered Kaon there yet.
         cloud["network_endpoint_override"] = settings.public_url
+        cacert = remote.cacert or cacert
     if cacert:
         cloud["cacert"] = cacert
     lines = ["clouds:", "  kaon:"]

@@ -49,14 +49,21 @@ def enter(temporary: str = "") -> None:
     so does the folder `temporary`, if one is named. Raises RootlessError where the machine forbids it.
     """
     user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS | (_CLONE_NEWUSER if user else 0)) != 0:
-        raise RootlessError(_refusal(ctypes.get_errno()))
     if user:
+        _unshare(_CLONE_NEWUSER)
+        # Before there is a network: its files below /proc/net belong for good to whoever is root when it is made, and
+        # to nobody here where that is unknown yet.
         _become_root(user, group)
+    _unshare(_CLONE_NEWNET | _CLONE_NEWNS)
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _own_run_netns()
     _loopback_up()
     _leave_a_guard(temporary)
+
+
+def _unshare(flags: int) -> None:
+    if _libc.unshare(flags) != 0:
+        raise RootlessError(_refusal(ctypes.get_errno()))
 
 
 def namespace(process: int, kind: str) -> str:

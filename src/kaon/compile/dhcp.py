@@ -135,7 +135,7 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
     host = DhcpHost(
         port["mac_address"].lower(),
         addresses,
-        (name, f"{name}.{network.domain}"),
+        tuple(dict.fromkeys((name, f"{name}.{network.domain}", f"{name}.{view.config.dns_domain.rstrip('.')}"))),
         tuple(_port_options(port)),
     )
     yield row(host, names.network_netns(port["network_id"]), port["id"], origin=f"port/{port['id']}")

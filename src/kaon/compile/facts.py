@@ -44,6 +44,12 @@ def network_terms(view: View, network_id: str) -> NetworkTerms | None:
     return NetworkTerms(int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain)
 
 
+def router_up(view: View, router_id: str) -> bool | None:
+    """Whether a router is administratively up, None when it does not exist; the rest is no matter of its ports."""
+    router = view.get("router", router_id)
+    return None if router is None else is_up(router)
+
+
 def served_subnets(view: View, network_id: str) -> tuple[str, ...]:
     """The ids of the network's subnets that its DHCP server serves."""
     subnets = view.by("subnet", "network_id", network_id)

@@ -70,7 +70,7 @@ def carries(view: View, port: Record) -> bool:
     network = view.fact(facts.network_terms, port["network_id"])
     up = facts.is_up(port) and network is not None and network.up
     if (port.get("device_owner") or "").startswith("network:router_"):
-        return up and facts.is_up(view.get("router", port["device_id"]))
+        return up and bool(view.fact(facts.router_up, port["device_id"]))
     return up
 
 
@@ -82,7 +82,7 @@ def _place(view: View, port: Record) -> tuple[str, str, str, bool] | None:
             return None
         return names.host_device(port), names.network_netns(port["network_id"]), names.DHCP_DEVICE, False
     if owner.startswith("network:router_"):
-        if view.get("router", port["device_id"]) is None:
+        if view.fact(facts.router_up, port["device_id"]) is None:
             return None
         return names.host_device(port), names.router_netns(port["device_id"]), names.router_device(port), False
     attachment = facts.attachment_here(view, port["id"])

@@ -112,7 +112,7 @@ def _dhcp_addresses(view: View, subnet: Record) -> list[str]:
 
 def port_rows(view: View, port: Record) -> Iterator[Row]:
     """The addresses of a router's port, in the router's namespace."""
-    if view.get("router", port["device_id"]) is None:
+    if view.fact(facts.router_up, port["device_id"]) is None:
         return
     netns, device = names.router_netns(port["device_id"]), names.router_device(port)
     origin = f"port/{port['id']}"

@@ -1,4 +1,4 @@
-"""Stateful security groups on bridges.
+"""Security groups on bridges.
 
 nft's bridge family sees ports but no connections; the inet family sees connections, of bridged packets too, but only
 the bridge as interface. So the bridge family marks a packet with the policy of the port it came from, the inet family
@@ -7,7 +7,8 @@ about to leave by, and the inet family judges at forward whether that policy let
 zone, so that addresses may collide between networks.
 
 A policy is the set of a port's groups; its chains jump to the chains of its groups, and each rule is in one chain
-however many ports there are. Members of remote groups are elements of sets. A packet of a Kaon bridge without a mark is
+however many ports there are. Members of remote groups are elements of sets. A policy of stateless groups is asked
+before connections are. A packet of a Kaon bridge without a mark is
 from no known port and is dropped.
 """
 
@@ -71,6 +72,7 @@ def host_rows() -> Iterator[Row]:
     yield chain("inet", "input", "iifname @bridges drop", hook=base("input", 0))
     for direction in DIRECTIONS:
         yield named_set("inet", f"{direction}_policies", "mark", "verdict")
+        yield named_set("inet", f"{direction}_stateless", "mark", "verdict")
         yield chain("inet", f"{direction}_basics", *BASICS[direction], BASIC_ICMPV6[direction])
         yield chain("inet", f"{direction}_closed", f"jump {direction}_basics", "drop")
         yield chain(
@@ -79,6 +81,8 @@ def host_rows() -> Iterator[Row]:
             "meta mark vmap { "
             f"0x00000000 : drop, {names.mark(facts.TRUSTED)} : accept, "
             f"{names.mark(facts.CLOSED)} : goto {direction}_closed }}",
+            # Who keeps no state judges every packet by itself, replies too.
+            f"meta mark vmap @{direction}_stateless",
             "ct state vmap { established : accept, related : accept, invalid : drop }",
             # A connection that was cut for want of permission must not come back by its other side's next segment.
             "tcp flags & (fin | syn | rst | ack) != syn drop",
@@ -93,11 +97,18 @@ def policy_rows(view: View, policy: str) -> Iterator[Row]:
     if not policy or not view.any("attachment", "host_policy", f"{view.config.host} {policy}"):
         return
     mark = names.mark(view.fact(facts.policy_mark, policy))
+    groups = policy.split(",")
+    # A port's groups are of one kind, the API sees to that.
+    stateful = (view.get("security_group", groups[0]) or {}).get("stateful", True)
     for direction in DIRECTIONS:
         name = f"{direction}-{mark}"
-        jumps = [Rule(f"jump {direction}-{group}", f"security_group/{group}") for group in policy.split(",")]
-        yield chain("inet", name, *jumps, "drop")
-        yield element("inet", f"{direction}_policies", mark, f"goto {name}")
+        jumps = [Rule(f"jump {direction}-{group}", f"security_group/{group}") for group in groups]
+        if stateful:
+            yield chain("inet", name, *jumps, "drop")
+            yield element("inet", f"{direction}_policies", mark, f"goto {name}")
+        else:
+            yield chain("inet", name, f"jump {direction}_basics", *jumps, "drop")
+            yield element("inet", f"{direction}_stateless", mark, f"goto {name}")
 
 
 def group_rows(view: View, group_id: str) -> Iterator[Row]:

@@ -109,7 +109,7 @@ def ping(netns: str, address: str, count: int = 3, interval: float = 0.1, wait: 
     summary = next((line for line in done.stdout.splitlines() if "packets transmitted" in line), "")
     numbers = [int(word) for word in summary.replace(",", " ").split() if word.isdecimal()]
     sent, received = (numbers[0], numbers[1]) if len(numbers) >= 2 else (count, 0)
-    return Ping(sent, received, summary or (done.stderr or done.stdout).strip())
+    return Ping(sent, received, summary.partition(", time")[0] or (done.stderr or done.stdout).strip())
 
 
 @contextmanager

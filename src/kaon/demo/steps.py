@@ -203,10 +203,19 @@ def security_groups(show: Show, step: Step) -> None:
             conn.settimeout(0.3)
             see(step, f"a connection is established: {instance.request(conn)[1].strip()}", True)
             owner.cloud.delete("security_group_rules", rule["id"])
-            cut = until(lambda: not _still_answers(conn), 5)
+            cut = _first_unanswered(conn)
             show.narrator.timed(step, "rule removed to cut", cut)
-            see(step, f"the rule is removed: the established connection is silent {cut * 1000:.0f} ms later", True)
+            see(step, f"the rule is removed: that connection gets no answer from {cut * 1000:.0f} ms on", True)
         see(step, f"{client.name} to {server.ipv4}:80 again: no answer", not _answers(client, server.ipv4))
+
+
+def _first_unanswered(conn: socket.socket, patience: float = 5.0) -> float:
+    """Seconds until the first request that a connection gets no answer to; raises TimeoutError if it gets all."""
+    started = time.monotonic()
+    while (asked := time.monotonic() - started) < patience:
+        if not _still_answers(conn):
+            return asked
+    raise TimeoutError(f"the connection still answers after {patience} s")
 
 
 def _answers(client: Machine, address: str) -> bool:

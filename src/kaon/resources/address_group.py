@@ -28,9 +28,10 @@ def update(tx: Transaction, group: Record, body: dict[str, Any]) -> Record:
 
 
 def delete(tx: Transaction, group: Record) -> None:
-    """Remove a group that no rule names."""
+    """Remove a group that no rule names, be it a default one."""
     rule = named("security_group_rule").table
-    if tx.execute(sa.select(rule.c.id).where(rule.c.remote_address_group_id == group["id"]).limit(1)).first():
+    used = sa.select(rule.c.id).where(rule.c.remote_address_group_id == group["id"]).limit(1)
+    if tx.execute(used).first() or sharing.in_default_rules(tx, group["id"]):
         raise conflict(
             "AddressGroupInUse", f"Address group {group['id']} is in use on one or more security group rules."
         )

@@ -44,7 +44,8 @@ class Attribute:
 
     `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
     own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
-    computes what is shown from the record and the caller, and nothing is stored. `children` shows the records of
+    computes what is shown from the record and the caller, and nothing is stored; `computed` does from the record alone,
+    whoever asks, and policy does not read it. `children` shows the records of
     another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
     record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
     are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
@@ -66,6 +67,7 @@ class Attribute:
     sparse: bool = False
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
+    computed: Callable[[Record], Any] | None = None
     children: tuple[str, str] | None = None
     details: tuple[str, str, tuple[str, ...]] | None = None
     alias: str = ""
@@ -73,7 +75,7 @@ class Attribute:
     @property
     def stored(self) -> bool:
         """Whether a column holds it."""
-        return self.derived is None and self.children is None and self.details is None
+        return self.derived is None and self.computed is None and self.children is None and self.details is None
 
 
 Rule = Callable[[Transaction, Record], Record]

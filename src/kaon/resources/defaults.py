@@ -13,10 +13,11 @@ from kaon.resources.declare import Resource
 
 
 class Defaults(NamedTuple):
-    """`mtu`: bytes that the physical networks carry. `quotas`: limits by the resource's name, -1 for none; a resource
-    that is not named has its declared limit."""
+    """`mtu`: bytes that the physical networks carry. `domain`: of the names of ports. `quotas`: limits by the
+    resource's name, -1 for none; a resource that is not named has its declared limit."""
 
     mtu: int = 1500
+    domain: str = "openstacklocal"
     quotas: Mapping[str, int] = MappingProxyType({})
 
 
@@ -32,6 +33,11 @@ def use(defaults: Defaults) -> None:
 def physical_mtu() -> int:
     """Bytes that a packet on the physical networks may have."""
     return _in_force.mtu
+
+
+def domain() -> str:
+    """The DNS domain of the names of ports."""
+    return _in_force.domain
 
 
 def quota(resource: Resource) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import ipam, records, router_port, types
+from kaon.resources import dns, ipam, records, router_port, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, not_found
 from kaon.resources.network import NETWORK
@@ -26,6 +26,7 @@ def _refused(message: str) -> ApiError:
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Take an address of an external network, and lead it to a port when one is named."""
+    dns.demand_both(body)
     network = _external(tx, body["floating_network_id"])
     id = types.new_id()
     port = _take_address(tx, network, id, body.get("subnet_id"), body.get("floating_ip_address"))
@@ -224,6 +225,8 @@ FLOATINGIP = Resource(
         Attribute("port_id", types.nullable(types.UUID), default=None, post=True, put=True, index=True),
         Attribute("fixed_ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, put=True),
         Attribute("router_id", types.nullable(types.UUID), index=True),
+        Attribute("dns_name", dns.NAME, default="", post=True, alias="dns-integration"),
+        Attribute("dns_domain", dns.DOMAIN, default="", post=True, alias="dns-integration"),
         Attribute("status", types.text(16)),
         Attribute(
             "port_details",

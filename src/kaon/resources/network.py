@@ -7,7 +7,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import availability_zone, defaults, ranges, rbac_dependents, records, sharing, subnet_rules, types
+from kaon.resources import (
+    availability_zone,
+    defaults,
+    dns,
+    ranges,
+    rbac_dependents,
+    records,
+    sharing,
+    subnet_rules,
+    types,
+)
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
@@ -357,6 +367,7 @@ NETWORK = Resource(
             sort=False,
             alias="network_availability_zone",
         ),
+        Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
         Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, alias="address-scope"),
         Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, alias="address-scope"),
         Attribute("zone", types.integer(1, 2**16 - 1), internal=True),

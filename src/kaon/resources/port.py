@@ -8,7 +8,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import dhcp_port, ipam, port_addresses, port_filters, port_followers, port_security, records, types
+from kaon.resources import (
+    dhcp_port,
+    dns,
+    ipam,
+    port_addresses,
+    port_filters,
+    port_followers,
+    port_security,
+    records,
+    types,
+)
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
@@ -341,6 +351,15 @@ PORT = Resource(
             filter=False,
             sort=False,
             alias="binding",
+        ),
+        Attribute("dns_name", dns.NAME, default="", post=True, put=True, alias="dns-integration"),
+        Attribute(
+            "dns_assignment",
+            types.list_of(types.MAPPING),
+            computed=dns.assignment,
+            filter=False,
+            sort=False,
+            alias="dns-integration",
         ),
         Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
         Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),

@@ -81,11 +81,19 @@ def for_update(tx: Transaction, port: Record, body: dict[str, Any]) -> dict[str,
 
 
 def _demand_groups(tx: Transaction, ids: Sequence[str]) -> None:
+    kinds = set()
     for id in ids:
         group = records.get(tx.conn, SECURITY_GROUP, id)
         caller = tx.caller
         if not caller.is_admin and group["project_id"] != caller.project_id and not is_shared(group, caller):
             raise records.missing(SECURITY_GROUP, id)
+        kinds.add(group["stateful"])
+    if len(kinds) > 1:
+        raise conflict(
+            "SecurityGroupConflict",
+            "Error Cannot apply both stateful and stateless security groups on the same port at the same time while "
+            "attempting the operation.",
+        )
 
 
 def demand_pairs(pairs: Sequence[dict[str, str]]) -> None:

@@ -10,6 +10,7 @@ from kaon.resources import rbac_dependents, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
+from kaon.resources.sharing import in_default_rules
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -112,6 +113,12 @@ def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:
             "RbacPolicyInUse",
             f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
             "Details: Default external networks must be shared to everyone.",
+        )
+    if action == SHARED and policy["target_tenant"] == "*" and in_default_rules(tx, object_id):
+        raise conflict(
+            "RbacPolicyInUse",
+            f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
+            "Details: a default security group rule names it.",
         )
     lost = rbac_dependents.projects(tx, kind, action, object_id) - others - {owner, target}
     affected = sorted(project for project in lost if policy["target_tenant"] in ("*", project))

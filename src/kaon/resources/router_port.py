@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from kaon.resources import records
 from kaon.resources.errors import ApiError, bad_request
@@ -63,7 +64,10 @@ def demand_apart(tx: Transaction, router_id: str, added: list[Record], leaving: 
 
 def overlap(one: Record, other: Record) -> bool:
     """Whether two subnets share an address."""
-    return bool(
-        one["ip_version"] == other["ip_version"]
-        and ipaddress.ip_network(one["cidr"]).overlaps(ipaddress.ip_network(other["cidr"]))
-    )
+    return one["ip_version"] == other["ip_version"] and _network(one["cidr"]).overlaps(_network(other["cidr"]))
+
+
+@lru_cache(maxsize=1 << 12)
+def _network(cidr: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A subnet's prefix; parsed once, since a router's new interface is compared with all of its others."""
+    return ipaddress.ip_network(cidr)

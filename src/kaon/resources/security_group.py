@@ -12,14 +12,14 @@ from kaon.resources import quota, records, types
 from kaon.resources.declare import Attribute, Extension, FirstNeed, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.roles import ADMIN, READER, either
-from kaon.resources.sharing import is_shared, opened, shared_filter
+from kaon.resources.sharing import in_default_rules, is_shared, opened, shared_filter
 from kaon.store.journal import Record
 from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
 
 DEFAULT = "default"
-EGRESS_RULES = ({"direction": "egress", "ethertype": "IPv4"}, {"direction": "egress", "ethertype": "IPv6"})
-"""What every new group lets out."""
+PARENT = "PARENT"
+"""In a default rule: the group itself that gets it."""
 
 
 @cache
@@ -35,46 +35,49 @@ def default_id(conn: sa.Connection, project_id: str) -> str | None:
 
 
 def default_group(tx: Transaction, project_id: str) -> Record:
-    """The project's default group, made when there is none yet: all may leave, members may reach each other.
+    """The project's default group, made when there is none yet, with the rules that the operator has chosen.
 
     It is made whatever the project's quotas say, because nothing works without it; it counts in their usage.
     """
     id = default_id(tx.conn, project_id)
     if id is not None:
         return records.get(tx.conn, SECURITY_GROUP, id)
-    group = _store(
+    return _store(
         tx,
-        {"name": DEFAULT, "description": "Default security group", "project_id": project_id, "default_of": project_id},
+        {
+            "name": DEFAULT,
+            "description": "Default security group",
+            "project_id": project_id,
+            "default_of": project_id,
+            "stateful": True,
+        },
+        records.by(tx.conn, named("default_security_group_rule"), used_in_default_sg=True),
     )
-    for ethertype in ("IPv4", "IPv6"):
-        _add_rule(tx, group, {"direction": "ingress", "ethertype": ethertype, "remote_group_id": group["id"]})
-    return records.get(tx.conn, SECURITY_GROUP, group["id"])
 
 
-def _store(tx: Transaction, values: dict[str, Any]) -> Record:
-    group = records.insert(
-        tx, SECURITY_GROUP, {"tags": [], "stateful": True, **values, "id": types.new_id(), "shared_with": []}
-    )
-    for rule in EGRESS_RULES:
-        _add_rule(tx, group, rule)
-    return records.get(tx.conn, SECURITY_GROUP, group["id"])
-
-
-def _add_rule(tx: Transaction, group: Record, values: dict[str, Any]) -> None:
+def _store(tx: Transaction, values: dict[str, Any], default_rules: list[Record]) -> Record:
+    group = records.insert(tx, SECURITY_GROUP, {"tags": [], **values, "id": types.new_id(), "shared_with": []})
     rule = named("security_group_rule")
-    rule.create(tx, rule.with_defaults({**values, "security_group_id": group["id"], "project_id": group["project_id"]}))
+    belongs = {"security_group_id": group["id"], "project_id": group["project_id"]}
+    for default in default_rules:
+        matching = {name: default[name] for name in rule.by_name if name in default and rule.by_name[name].post}
+        if matching["remote_group_id"] == PARENT:
+            matching["remote_group_id"] = group["id"]
+        rule.create(tx, rule.with_defaults({**matching, **belongs, "description": ""}))
+    return records.get(tx.conn, SECURITY_GROUP, group["id"])
 
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
-    """Store a group that lets everything out and nothing in."""
+    """Store a group with the default rules; unless the operator changed those, all gets out and nothing in."""
     _demand_other_name(body)
     project = body["project_id"]
     if project:
         default_group(tx, project)
         # The default group may just have taken the last place.
         quota.demand(tx, SECURITY_GROUP, project)
-    quota.demand(tx, named("security_group_rule"), project, len(EGRESS_RULES))
-    return _store(tx, body)
+    default_rules = records.by(tx.conn, named("default_security_group_rule"), used_in_non_default_sg=True)
+    quota.demand(tx, named("security_group_rule"), project, len(default_rules))
+    return _store(tx, body, default_rules)
 
 
 def _demand_other_name(body: dict[str, Any]) -> None:
@@ -88,6 +91,8 @@ def update(tx: Transaction, group: Record, body: dict[str, Any]) -> Record:
         raise conflict("SecurityGroupCannotUpdateDefault", "Updating default security group not allowed.")
     if not group["default_of"]:
         _demand_other_name(body)
+    if body.get("stateful", group["stateful"]) != group["stateful"]:
+        _demand_unused(tx, group)
     return records.update(tx, SECURITY_GROUP, group, body)
 
 
@@ -101,6 +106,8 @@ def _demand_unused(tx: Transaction, group: Record) -> None:
 def delete(tx: Transaction, group: Record) -> None:
     """Remove a group with its rules and with the rules of other groups that admit its members."""
     _demand_unused(tx, group)
+    if in_default_rules(tx, group["id"]):
+        raise conflict("SecurityGroupInUse", f"Security Group {group['id']} in use by a default rule.")
     if group["default_of"] and not tx.caller.is_admin:
         raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
     rule, policy = named("security_group_rule"), named("rbac_policy")
@@ -122,8 +129,7 @@ SECURITY_GROUP = Resource(
     name="security_group",
     collection="security_groups",
     attributes=standard(
-        # Shown, but not a client's to choose until connections without state are filtered as such.
-        Attribute("stateful", types.BOOLEAN),
+        Attribute("stateful", types.BOOLEAN, default=True, post=True, put=True, alias="stateful-security-group"),
         Attribute(
             "shared",
             types.BOOLEAN,
@@ -158,6 +164,12 @@ SECURITY_GROUP = Resource(
 RESOURCES = (SECURITY_GROUP,)
 
 EXTENSIONS = (
+    Extension(
+        "stateful-security-group",
+        "Stateful security group",
+        "Indicates if the security group is stateful or not",
+        "2019-11-26T09:00:00-00:00",
+    ),
     Extension("security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"),
     Extension(
         "security-groups-shared-filtering",

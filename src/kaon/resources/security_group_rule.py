@@ -80,7 +80,7 @@ def number(protocol: str) -> int:
     return NUMBERS[protocol] if protocol in NUMBERS else int(protocol)
 
 
-def _canonical(rule: dict[str, Any]) -> dict[str, Any]:
+def canonical(rule: dict[str, Any]) -> dict[str, Any]:
     """Old ways of saying the same thing: ICMP in IPv6 rules, and the whole range of ports."""
     rule = dict(rule)
     if rule["ethertype"] == "IPv6" and rule["protocol"] in ("icmp", "icmpv6"):
@@ -96,7 +96,7 @@ _REMOTES = ("remote_ip_prefix", "remote_group_id", "remote_address_group_id")
 """Who the other side is; a rule names one of these at most."""
 
 
-def _demand_valid(rule: dict[str, Any]) -> None:
+def demand_valid(rule: dict[str, Any]) -> None:
     """Raise the 400s that Neutron answers for attributes that do not go together."""
     _demand_valid_ports(rule)
     prefix, protocol, ethertype = rule["remote_ip_prefix"], rule["protocol"], rule["ethertype"]
@@ -177,8 +177,8 @@ def _usable_group(tx: Transaction, id: str) -> Record:
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a rule; its group counts a revision. Costs the same however many rules the group has."""
-    rule = _canonical(body)
-    _demand_valid(rule)
+    rule = canonical(body)
+    demand_valid(rule)
     group = records.get(tx.conn, SECURITY_GROUP, rule["security_group_id"])
     if rule["remote_group_id"] and rule["remote_group_id"] != group["id"]:
         _usable_group(tx, rule["remote_group_id"])
@@ -226,27 +226,33 @@ def _in_own_groups(caller: Caller) -> sa.ColumnElement[bool]:
     )
 
 
+MATCHING = (
+    Attribute("direction", types.one_of("ingress", "egress"), default=REQUIRED, post=True),
+    Attribute("ethertype", ETHERTYPE, default="IPv4", post=True),
+    Attribute("protocol", PROTOCOL, default=None, post=True),
+    Attribute("port_range_min", PORT, default=None, post=True),
+    Attribute("port_range_max", PORT, default=None, post=True),
+    # What names no group is told so by a 404, whatever it looks like.
+    Attribute("remote_group_id", types.nullable(types.text(36)), default=None, post=True, index=True),
+    Attribute(
+        "remote_address_group_id",
+        types.nullable(types.text(36)),
+        default=None,
+        post=True,
+        index=True,
+        alias="security-groups-remote-address-group",
+    ),
+    Attribute("remote_ip_prefix", PREFIX, default=None, post=True),
+)
+"""The attributes that say what a rule admits."""
+MATCH = tuple(attribute.name for attribute in MATCHING)
+
 SECURITY_GROUP_RULE = Resource(
     name="security_group_rule",
     collection="security_group_rules",
     attributes=standard(
         Attribute("security_group_id", types.UUID, default=REQUIRED, post=True, index=True),
-        Attribute("direction", types.one_of("ingress", "egress"), default=REQUIRED, post=True),
-        Attribute("ethertype", ETHERTYPE, default="IPv4", post=True),
-        Attribute("protocol", PROTOCOL, default=None, post=True),
-        Attribute("port_range_min", PORT, default=None, post=True),
-        Attribute("port_range_max", PORT, default=None, post=True),
-        # What names no group is told so by a 404, whatever it looks like.
-        Attribute("remote_group_id", types.nullable(types.text(36)), default=None, post=True, index=True),
-        Attribute(
-            "remote_address_group_id",
-            types.nullable(types.text(36)),
-            default=None,
-            post=True,
-            index=True,
-            alias="security-groups-remote-address-group",
-        ),
-        Attribute("remote_ip_prefix", PREFIX, default=None, post=True),
+        *MATCHING,
         Attribute("normalized_cidr", types.nullable(types.CIDR), alias="security-groups-normalized-cidr"),
         Attribute("belongs_to_default_sg", types.BOOLEAN, alias="security-groups-rules-belongs-to-default-sg"),
         Attribute("fingerprint", types.text(255), internal=True),

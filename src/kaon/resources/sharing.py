@@ -58,3 +58,10 @@ def forget_policies(tx: Transaction, record: Record) -> None:
     policy = named("rbac_policy")
     for item in records.select(tx.conn, policy, policy.table.c.object_id == record["id"]):
         records.delete(tx, policy, item)
+
+
+def in_default_rules(tx: Transaction, id: str) -> bool:
+    """Whether a default security group rule names this group, so that every project needs it."""
+    rule = named("default_security_group_rule").table.c
+    named_here = (rule.remote_group_id == id) | (rule.remote_address_group_id == id)
+    return tx.execute(sa.select(rule.id).where(named_here).limit(1)).first() is not None

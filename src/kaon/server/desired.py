@@ -17,8 +17,8 @@ from kaon.compile.view import UNREADABLE, Scope, View
 from kaon.rows import Row, RowId
 from kaon.world.world import Change, Record, World, policy_key
 
-STEP = 200
-"""Scopes compiled at a time where others wait for the same thread; some 20 ms."""
+STEP = 50
+"""Scopes compiled at a time where others wait for the same thread; some 10 ms."""
 
 
 class Difference(NamedTuple):
@@ -165,8 +165,9 @@ class Desired:
                 self._scopes[scope] = kept
             elif not exists(self.view.world, scope):
                 self.view.forget(scope)
-        put = [self._rows[id] for id in sorted(before) if id in self._rows and self._rows[id] != before[id]]
-        return Difference(put, [id for id in sorted(before) if id not in self._rows])
+        changed = sorted(id for id, row in before.items() if self._rows.get(id) != row)
+        put = [self._rows[id] for id in changed if id in self._rows]
+        return Difference(put, [id for id in changed if id not in self._rows])
 
 
 def _finish(steps: Generator[None, None, Difference]) -> Difference:

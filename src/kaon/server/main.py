@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
 import signal
 import socket
+import ssl
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ from kaon.api.app import create_app
 from kaon.api.policy import Policy, PolicyError
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
-from kaon.config import Settings
+from kaon.config import ConfigError, Settings
 from kaon.identity.app import routes as identity_routes
 from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
@@ -48,6 +48,9 @@ from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
 from kaon.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from kaon.identity.remote import RemoteValidator
 
 log = logging.getLogger("kaon.server")
 
@@ -104,31 +107,41 @@ class _Web(uvicorn.Server):
         self._on_start()
 
 
-async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
-    """Who asks: a real Keystone where one is configured, else the embedded one with its routes."""
-    settings = launch.settings
-    if settings.identity.url:
-        from kaon.identity.remote import RemoteValidator, ServiceCredentials
+def _keystone(settings: Settings) -> RemoteValidator | None:
+    """What asks a real Keystone, where one is configured. It reads certificates, so call it before privileges go."""
+    if not settings.identity.url:
+        return None
+    from kaon.identity.remote import RemoteValidator, ServiceCredentials
 
-        credentials = ServiceCredentials(
-            settings.identity.username,
-            settings.identity.password,
-            settings.identity.project_name,
-            settings.identity.user_domain_name,
-            settings.identity.project_domain_name,
-        )
-        return RemoteValidator(settings.identity.url, credentials, settings.identity.cache_time), []
+    credentials = ServiceCredentials(
+        settings.identity.username,
+        settings.identity.password,
+        settings.identity.project_name,
+        settings.identity.user_domain_name,
+        settings.identity.project_domain_name,
+    )
+    try:
+        verify = ssl.create_default_context(cafile=settings.identity.cacert or None)
+    except OSError as error:
+        reason = f"identity.cacert {settings.identity.cacert}: {error}; name a PEM file of certificates, or none"
+        raise ConfigError(reason) from error
+    return RemoteValidator(settings.identity.url, credentials, settings.identity.cache_time, verify=verify)
+
+
+async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseRoute]]:
+    """The embedded Keystone with its routes."""
+    settings = launch.settings
     keys = keys_folder(Path(launch.folder))
     identity = open_identity(store, keys, settings.public_url, settings.identity.token_expiry)
     await bootstrap(identity, launch.bootstrap_password, settings.admin_password, settings.identity.region)
     return identity.validator, identity_routes(identity)
 
 
-async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
+async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: RemoteValidator | None) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
-    validator, own_routes = await _identity(launch, store)
+    validator, own_routes = (keystone, []) if keystone is not None else await _identity(launch, store)
     hosts, agents = Hosts(store, host_config(settings)), Agents(store)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
@@ -164,6 +177,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy) -> None:
         for task in background:
             task.cancel()
     await channel.close()
+    if keystone is not None:
+        await keystone.close()
     store.close()
 
 
@@ -173,10 +188,8 @@ def main() -> None:
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
-    if settings.identity.url:
-        importlib.import_module("kaon.identity.remote")  # an HTTP client, which nobody else needs
     orders.return_large_blocks()
-    defaults.use(Defaults(settings.network.mtu, msgspec.structs.asdict(settings.quota)))
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota)))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",
@@ -197,11 +210,14 @@ def main() -> None:
     try:
         migrate.prepare(database)
         policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
+        keystone = _keystone(settings)
         privileges.drop(launch.run_as)
         privileges.watch_imports()
         privileges.die_with_parent(launch.parent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(launch, web, policy))
+            runner.run(serve(launch, web, policy, keystone))
+    except ConfigError as error:
+        what, reason = "settings cannot be used", str(error)
     except PolicyError as error:
         what, reason = "policy cannot be used", str(error)
     except migrate.SchemaError as error:

@@ -75,6 +75,20 @@ def test_the_text_and_the_messages_tell_of_the_same_connections(tracked: Namespa
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("refusal", [FileNotFoundError, PermissionError])
+def test_without_the_text_the_messages_tell(
+    tracked: Namespace, monkeypatch: pytest.MonkeyPatch, refusal: type[OSError]
+) -> None:
+    told = seen(connections(tracked))
+
+    def refuse(path: str) -> None:
+        raise refusal(path)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert seen(connections(tracked)) == told
+
+
+@pytest.mark.root
 def test_each_kind_of_connection_can_be_cut_by_what_names_it(tracked: Namespace) -> None:
     before = seen(connections(tracked))
     for item in list(connections(tracked)):

@@ -24,7 +24,7 @@ _GONE = 2
 class Connection(NamedTuple):
     """One connection as its originator sent it; `answered_by` is the reply's source, another address behind NAT.
 
-    Addresses are packed. For ICMP the ports are type and code. `handle` is what a deletion names it by.
+    Addresses are packed. For ICMP the ports are type and code. `handle` is how ctnetlink names it, where that told it.
     """
 
     family: int
@@ -36,7 +36,8 @@ class Connection(NamedTuple):
     destination_port: int
     answered_by: bytes
     answered_to: bytes
-    handle: bytes
+    icmp_id: int = 0
+    handle: bytes = b""
 
 
 def dump(namespace: Namespace, zones: Collection[int] | None = None, family: int = 0) -> Iterator[Connection]:
@@ -56,7 +57,7 @@ def dump(namespace: Namespace, zones: Collection[int] | None = None, family: int
 
 def delete(namespace: Namespace, gone: Iterable[Connection]) -> int:
     """Delete connections; those that ended by themselves are fine. Returns how many there were."""
-    batch = [(_DELETE, 0, struct.pack("!BBH", item.family, 0, 0) + item.handle) for item in gone]
+    batch = [(_DELETE, 0, struct.pack("!BBH", item.family, 0, 0) + (item.handle or _handle(item))) for item in gone]
     for start in range(0, len(batch), 256):
         for error in _socket(namespace).requests(batch[start : start + 256]):
             if error is not None and error.errno != _GONE:
@@ -64,15 +65,28 @@ def delete(namespace: Namespace, gone: Iterable[Connection]) -> int:
     return len(batch)
 
 
-def handle(family: int, zone: int, source: bytes, destination: bytes, transport: bytes) -> bytes:
-    """What names a connection in a deletion, when its number is not known; `transport` are attributes of CTA_PROTO.
+def _handle(item: Connection) -> bytes:
+    """What names a connection in a deletion, when the kernel's number of it is not known.
 
     A newer connection of the same tuple is hit as well, but no policy tells the two apart.
     """
-    first = 1 if family == socket.AF_INET else 3
-    addresses = nl.attr(first, source) + nl.attr(first + 1, destination)
+    first = 1 if item.family == socket.AF_INET else 3
+    addresses = nl.attr(first, item.source) + nl.attr(first + 1, item.destination)
+    transport = nl.attr(1, bytes([item.protocol]))
+    if item.protocol in _ICMP:
+        kind = _icmp_attributes(item.protocol)
+        transport += nl.attr(kind, struct.pack("!H", item.icmp_id))
+        transport += nl.attr(kind + 1, bytes([item.source_port])) + nl.attr(kind + 2, bytes([item.destination_port]))
+    else:
+        transport += nl.attr(2, struct.pack("!H", item.source_port))
+        transport += nl.attr(3, struct.pack("!H", item.destination_port))
     tuple_ = nl.nest(_TUPLE_ORIG, nl.nest(_IP, addresses), nl.nest(_PROTO, transport))
-    return tuple_ + (nl.attr(_ZONE, struct.pack("!H", zone)) if zone else b"")
+    return tuple_ + (nl.attr(_ZONE, struct.pack("!H", item.zone)) if item.zone else b"")
+
+
+def _icmp_attributes(protocol: int) -> int:
+    """The first of the attributes id, type and code: 4, 5, 6 of ICMP and 7, 8, 9 of ICMPv6."""
+    return 4 if protocol == 1 else 7
 
 
 def _socket(namespace: Namespace) -> nl.NetlinkSocket:
@@ -95,10 +109,11 @@ def _parse(body: bytes) -> Connection | None:
     protocol = transport.get(1, b"\0")[0]
     if source is None or destination is None:
         return None
+    icmp_id = 0
     if protocol in _ICMP:
-        # Type and code follow the id: 4, 5, 6 of ICMP and 7, 8, 9 of ICMPv6.
-        kind = 5 if protocol == 1 else 8
-        ports = transport.get(kind, b"\0")[0], transport.get(kind + 1, b"\0")[0]
+        kind = _icmp_attributes(protocol)
+        icmp_id = _port(transport.get(kind))
+        ports = transport.get(kind + 1, b"\0")[0], transport.get(kind + 2, b"\0")[0]
     else:
         ports = _port(transport.get(2)), _port(transport.get(3))
     zone = found.get(_ZONE, b"")
@@ -116,6 +131,7 @@ def _parse(body: bytes) -> Connection | None:
         *ports,
         back.get(1) or back.get(3) or b"",
         back.get(2) or back.get(4) or b"",
+        icmp_id,
         handle,
     )
 

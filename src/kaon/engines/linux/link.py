@@ -204,13 +204,14 @@ def change_bridge(name: str) -> Request:
     return NEWLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + info
 
 
-def create_veth(name: str, mtu: int, peer: Namespace, peer_name: str, peer_mac: str) -> Request:
-    """The message that makes a veth pair: the far end up, in its namespace, under its name and MAC address.
+def create_veth(name: str, mtu: int, peer: Namespace, peer_name: str, peer_mac: str, *, up: bool = True) -> Request:
+    """The message that makes a veth pair: the far end `up`, in its namespace, under its name and MAC address.
 
     The far end is the link that the message is about, because only that one can come up in the message that makes it.
     """
     near = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_MTU, mtu)
-    parts = [_IFINFO.pack(0, 0, 0, UP, UP), nl.attr(_IFNAME, peer_name), nl.attr(_MTU, mtu)]
+    flags = UP if up else 0
+    parts = [_IFINFO.pack(0, 0, 0, flags, flags), nl.attr(_IFNAME, peer_name), nl.attr(_MTU, mtu)]
     if peer_mac:
         parts.append(nl.attr(_ADDRESS, bytes.fromhex(peer_mac.replace(":", ""))))
     parts.append(nl.attr(_NET_NS_FD, peer.descriptor))

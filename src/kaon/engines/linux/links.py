@@ -248,7 +248,9 @@ class LinkManager:
                     self._settle_far_end(peer, namespace, name, value)
                 return
         self._clear(namespace, name)
-        made = ln.create_veth(name, value.mtu, peer, value.peer_name, value.peer_mac)
+        # The far end of a patch between two bridges is the host's own, and gets no address on its way up.
+        patch = peer is namespace
+        made = ln.create_veth(name, value.mtu, peer, value.peer_name, value.peer_mac, up=not patch)
         try:
             self._send(namespace, made, *near)
         except NetlinkError as error:
@@ -267,7 +269,8 @@ class LinkManager:
 
     def _settle_far_end(self, peer: Namespace, namespace: Namespace, name: str, value: Veth) -> None:
         alias = f"{ln.FAR}{namespace.name}/{name}" if value.peer_owned else None
-        request = ln.settle(value.peer_name, alias, mtu=value.mtu, mac=value.peer_mac, quiet=False)
+        quiet = peer is namespace
+        request = ln.settle(value.peer_name, alias, mtu=value.mtu, mac=value.peer_mac, quiet=quiet)
         self._send(peer, request, ln.bring_up(value.peer_name))
 
     def _tap(self, namespace: Namespace, name: str, value: Tap, origin: str) -> None:
