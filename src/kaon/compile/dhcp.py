@@ -1,4 +1,4 @@
-"""DHCP and DNS of a network: one dnsmasq in the network's namespace, on the interface of the network's DHCP port."""
+"""DHCP and DNS of a network: dnsmasq in the network's namespace, on the interface of the network's DHCP port."""
 
 from __future__ import annotations
 
