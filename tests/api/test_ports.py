@@ -339,18 +339,17 @@ async def test_a_routers_port_keeps_its_address_and_goes_by_the_router(cloud: Cl
     assert (await cloud("member:red", "GET", port))[0] == 404
 
 
-async def test_no_router_of_another_project_is_claimed(cloud: Cloud, net: dict[str, Any]) -> None:
+@pytest.mark.parametrize("leg", ["interface", "interface_distributed", "gateway", "ha_interface", "centralized_snat"])
+async def test_no_router_of_another_project_is_claimed(cloud: Cloud, net: dict[str, Any], leg: str) -> None:
+    """Such a port would be a leg of the other project's router, and a way into its networks."""
     router = await cloud.made("member:blue", "/routers")
-    got = await answer(
-        cloud,
-        "member:red",
-        "POST",
-        "/ports",
-        network_id=net["id"],
-        device_owner="network:router_interface",
-        device_id=router["id"],
-    )
+    claim = {"device_owner": f"network:router_{leg}", "device_id": router["id"]}
+    got = await answer(cloud, "member:red", "POST", "/ports", network_id=net["id"], **claim)
     assert got[:2] == (409, "DeviceIDNotOwnedByTenant")
+    port = await cloud.made("member:red", "/ports", network_id=net["id"], device_id=router["id"])
+    body = {"port": {"device_owner": claim["device_owner"]}}
+    status, got = await cloud("member:red", "PUT", f"/ports/{port['id']}", body)
+    assert (status, got["NeutronError"]["type"]) == (409, "DeviceIDNotOwnedByTenant")
 
 
 async def test_status_is_shown_but_not_journalled_and_its_reason_is_for_admins(

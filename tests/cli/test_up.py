@@ -13,6 +13,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openstack
 import pytest
@@ -119,11 +120,23 @@ def test_a_second_kaon_on_the_same_folder_is_refused(up: Running) -> None:
 
 
 def test_status_tells_and_down_ends_what_runs(up: Running) -> None:
-    told = json.loads(command(up, "status", "--json").stdout)
+    def well() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(command(up, "status", "--json").stdout)
+        return told if told["agent_says"] == "everything is as it should be" else {}
+
+    told = until(well, 10, "the agent has heard from the server")
     assert told["running"]
     assert told["ready"]
     assert told["url"] == up.url
     assert {"server": told["server"], "agent": told["agent"]} == pids(up)
+    assert told["failed"] == []
+    os.kill(told["agent"], signal.SIGSTOP)
+    try:
+        stuck = command(up, "status")
+    finally:
+        os.kill(told["agent"], signal.SIGCONT)
+    assert stuck.returncode == 0
+    assert "the agent does not answer" in stuck.stdout
     assert command(up, "down").returncode == 0
     assert up.process.wait(5) == 0
     assert command(up, "status").returncode == 3

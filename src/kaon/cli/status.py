@@ -1,8 +1,9 @@
-"""`kaon status`: what runs on a data folder, and whether its API answers."""
+"""`kaon status`: what runs on a data folder, whether its API answers, and how its agent is."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ssl
 import urllib.error
 import urllib.request
@@ -10,12 +11,19 @@ from pathlib import Path
 
 import msgspec
 
+from kaon.agent import control
 from kaon.cli.datafolder import DataFolder, holder, read_state
 from kaon.cli.options import add_settings, settings_from
 
+AGENT_PATIENCE = 3.0
+"""Seconds that the agent may take to say how it is."""
+
 
 class Status(msgspec.Struct, kw_only=True):
-    """What `kaon status --json` prints. A process id is 0 while the process does not run."""
+    """What `kaon status --json` prints. A process id is 0 while the process does not run.
+
+    `agent_says` is how the agent is in words, `failed` what it cannot make real, with the API id and the reason.
+    """
 
     data: str
     running: bool
@@ -25,6 +33,8 @@ class Status(msgspec.Struct, kw_only=True):
     supervisor: int = 0
     server: int = 0
     agent: int = 0
+    agent_says: str = ""
+    failed: list[str] = []
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Clouds      {status.clouds}")
         for name, process in (("Supervisor", status.supervisor), ("Server", status.server), ("Agent", status.agent)):
             print(f"{name:<11} {f'process {process}' if process else 'does not run'}")
+        print(f"{'Networks':<11} {status.agent_says}")
+        for line in status.failed:
+            print(f"{'Failed':<11} {line}")
     return 0 if status.ready else 1 if status.running else 3
 
 
@@ -54,6 +67,7 @@ def of(folder: DataFolder) -> Status:
     process = holder(folder)
     if state is None or not process:
         return Status(data=str(folder.root), running=False)
+    says, failed = asyncio.run(_agent(folder.agent / control.SOCKET))
     return Status(
         data=str(folder.root),
         running=True,
@@ -63,7 +77,26 @@ def of(folder: DataFolder) -> Status:
         supervisor=process,
         server=state.server,
         agent=state.agent,
+        agent_says=says,
+        failed=failed,
     )
+
+
+async def _agent(socket: Path) -> tuple[str, list[str]]:
+    """How the agent is, and what it cannot make real."""
+    try:
+        async with asyncio.timeout(AGENT_PATIENCE):
+            told = await control.status(socket)
+    except TimeoutError:
+        return f"the agent does not answer within {AGENT_PATIENCE:g} seconds; traffic goes on, changes wait", []
+    except control.AgentError as error:
+        return str(error), []
+    failed = [f"{failure.origin or failure.table}: {failure.reason}" for failure in told.failed]
+    if not told.connected:
+        return "the agent does not hear from the server; traffic goes on, changes wait", failed
+    if told.converged < told.seq:
+        return "changes are being made", failed
+    return ("some of what is asked for cannot be made" if failed else "everything is as it should be"), failed
 
 
 def healthy(url: str, timeout: float = 5.0) -> bool:

@@ -72,9 +72,9 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 
 def _demand_own_router(tx: Transaction, owner: str, device_id: str, project_id: str) -> None:
-    """A project cannot pass its port off as an interface of somebody else's router."""
-    if owner not in ipam.ROUTER_INTERFACES or tx.caller.is_admin or not device_id:
-        return
+    """A project cannot pass its port off as a leg of somebody else's router, of whatever kind."""
+    if not owner.startswith("network:") or tx.caller.is_admin or not (device_id and project_id):
+        return  # What belongs to no project was made by the network itself.
     router = records.find(tx.conn, named("router"), device_id)
     if router is not None and router["project_id"] != project_id:
         raise conflict(
