@@ -12,6 +12,20 @@ down_revision = None
 def upgrade() -> None:
     """Bring the schema from nothing to 0001."""
     op.create_table(
+        "address_groups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("addresses", sa.JSON(), nullable=True),
+        sa.Column("shared_with", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_groups")),
+    )
+    op.create_index(op.f("ix_address_groups_project_id"), "address_groups", ["project_id"], unique=False)
+    op.create_table(
         "address_scopes",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
@@ -63,6 +77,64 @@ def upgrade() -> None:
     op.create_index(op.f("ix_attachments_host"), "attachments", ["host"], unique=False)
     op.create_index(op.f("ix_attachments_network_id"), "attachments", ["network_id"], unique=False)
     op.create_table(
+        "auto_allocated_topologies",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("network_id", sa.String(length=36), nullable=True),
+        sa.Column("router_id", sa.String(length=36), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_auto_allocated_topologies")),
+    )
+    op.create_index(
+        op.f("ix_auto_allocated_topologies_project_id"), "auto_allocated_topologies", ["project_id"], unique=False
+    )
+    op.create_table(
+        "default_security_group_rules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("direction", sa.String(length=64), nullable=True),
+        sa.Column("ethertype", sa.String(length=4), nullable=True),
+        sa.Column("protocol", sa.String(length=40), nullable=True),
+        sa.Column("port_range_min", sa.Integer(), nullable=True),
+        sa.Column("port_range_max", sa.Integer(), nullable=True),
+        sa.Column("remote_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_address_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("used_in_default_sg", sa.Boolean(), nullable=True),
+        sa.Column("used_in_non_default_sg", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_default_security_group_rules")),
+    )
+    op.create_index(
+        op.f("ix_default_security_group_rules_remote_address_group_id"),
+        "default_security_group_rules",
+        ["remote_address_group_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_default_security_group_rules_remote_group_id"),
+        "default_security_group_rules",
+        ["remote_group_id"],
+        unique=False,
+    )
+    op.create_table(
+        "flavors",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("service_type", sa.String(length=64), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=True),
+        sa.Column("service_profiles", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
+    )
+    op.create_table(
         "floatingips",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=True),
@@ -72,6 +144,8 @@ def upgrade() -> None:
         sa.Column("port_id", sa.String(length=36), nullable=True),
         sa.Column("fixed_ip_address", sa.String(length=45), nullable=True),
         sa.Column("router_id", sa.String(length=36), nullable=True),
+        sa.Column("dns_name", sa.String(length=255), nullable=True),
+        sa.Column("dns_domain", sa.String(length=255), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=True),
         sa.Column("floating_port_id", sa.String(length=36), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
@@ -184,6 +258,7 @@ def upgrade() -> None:
         sa.Column("is_default", sa.Boolean(), nullable=True),
         sa.Column("availability_zone_hints", sa.JSON(), nullable=True),
         sa.Column("availability_zones", sa.JSON(), nullable=True),
+        sa.Column("dns_domain", sa.String(length=255), nullable=True),
         sa.Column("ipv4_address_scope", sa.String(length=36), nullable=True),
         sa.Column("ipv6_address_scope", sa.String(length=36), nullable=True),
         sa.Column("zone", sa.BigInteger(), nullable=True),
@@ -227,6 +302,7 @@ def upgrade() -> None:
         sa.Column("binding_profile", sa.JSON(), nullable=True),
         sa.Column("binding_vif_type", sa.String(length=64), nullable=True),
         sa.Column("binding_vif_details", sa.JSON(), nullable=True),
+        sa.Column("dns_name", sa.String(length=255), nullable=True),
         sa.Column("ip_allocation", sa.String(length=16), nullable=True),
         sa.Column("kaon_status_reason", sa.String(length=1024), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
@@ -279,6 +355,7 @@ def upgrade() -> None:
         sa.Column("admin_state_up", sa.Boolean(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=True),
         sa.Column("external_gateway_info", sa.JSON(), nullable=True),
+        sa.Column("distributed", sa.Boolean(), nullable=True),
         sa.Column("routes", sa.JSON(), nullable=True),
         sa.Column("availability_zone_hints", sa.JSON(), nullable=True),
         sa.Column("availability_zones", sa.JSON(), nullable=True),
@@ -301,6 +378,7 @@ def upgrade() -> None:
         sa.Column("port_range_min", sa.Integer(), nullable=True),
         sa.Column("port_range_max", sa.Integer(), nullable=True),
         sa.Column("remote_group_id", sa.String(length=36), nullable=True),
+        sa.Column("remote_address_group_id", sa.String(length=36), nullable=True),
         sa.Column("remote_ip_prefix", sa.String(length=49), nullable=True),
         sa.Column("normalized_cidr", sa.String(length=49), nullable=True),
         sa.Column("belongs_to_default_sg", sa.Boolean(), nullable=True),
@@ -314,6 +392,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("fingerprint", name=op.f("uq_security_group_rules_fingerprint")),
     )
     op.create_index(op.f("ix_security_group_rules_project_id"), "security_group_rules", ["project_id"], unique=False)
+    op.create_index(
+        op.f("ix_security_group_rules_remote_address_group_id"),
+        "security_group_rules",
+        ["remote_address_group_id"],
+        unique=False,
+    )
     op.create_index(
         op.f("ix_security_group_rules_remote_group_id"), "security_group_rules", ["remote_group_id"], unique=False
     )
@@ -337,6 +421,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("default_of", name=op.f("uq_security_groups_default_of")),
     )
     op.create_index(op.f("ix_security_groups_project_id"), "security_groups", ["project_id"], unique=False)
+    op.create_table(
+        "service_profiles",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("driver", sa.String(length=1024), nullable=True),
+        sa.Column("metainfo", sa.String(length=4096), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_service_profiles")),
+    )
     op.create_table(
         "store_facts",
         sa.Column("name", sa.String(length=64), nullable=False),
