@@ -199,6 +199,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kaon-contract-") as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)  # Kaon's server, which is not root, passes through it
         with running(folder / "kaon", "--engine", "fake", "--config", str(FILES / "kaon.toml")) as kaon:
             began = time.monotonic()
             found = run(prepare(kaon), folder, arguments.wanted, arguments.concurrency)

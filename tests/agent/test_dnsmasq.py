@@ -23,7 +23,7 @@ from kaon.rows import DhcpHost, DhcpServer, Row, RowId, row
 from tests import dhcp, sandbox
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 SERVER, CLIENT = "kaon-net-t", "vm-t"
 MAC, OTHER_MAC = "fa:16:3e:00:00:05", "fa:16:3e:00:00:06"

@@ -112,6 +112,11 @@ TestAllocation.settings = settings(
 )
 
 
+def test_pools_that_touch_are_one_range() -> None:
+    touching = subnet(CIDR, *([EVERY[0], EVERY[1]], [EVERY[2], EVERY[3]], [EVERY[5], EVERY[5]]))
+    assert ipam.pool_ranges(touching) == [(EVERY[0], EVERY[3]), (EVERY[5], EVERY[5])]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
     """A store with the tables and nothing in them."""

@@ -18,7 +18,7 @@ from tests import sandbox
 from tests.running import Running, environment, running
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 IN_A_NETWORK_OF_ITS_OWN = (
     *("unshare", "--net", "--mount", "--", "sh", "-c"),

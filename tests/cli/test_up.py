@@ -25,6 +25,8 @@ from tests.certificates import self_signed
 from tests.running import Running, environment, running
 from tests.wait import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data() -> Iterator[Path]:

@@ -11,7 +11,7 @@ from tests.compile.cloud import HOST, Cloud
 from tests.compile.kernel import Kernel
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 class Scene:

@@ -12,7 +12,7 @@ from tests.packets import advertisement
 from tests.packets.lab import Lab, Machine, Project, add_address, ip, kill
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 FOUR, SIX = "10.0.0.0/24", "fd00:1::/64"
 

@@ -32,7 +32,7 @@ from tests.packets.frames import (
 from tests.packets.lab import Machine, Network, Project, add_address, ip
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 OTHER_MAC = "02:00:00:00:00:66"
 BROADCAST, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"

@@ -18,7 +18,7 @@ from tests.packets.lab import Body, Lab, Machine, Network, Project, ip
 from tests.sandbox import ping
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 @pytest.fixture

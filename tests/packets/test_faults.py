@@ -15,7 +15,7 @@ from tests import dhcp, sandbox
 from tests.packets.lab import OUTSIDE, OUTSIDE4, Lab, Machine, Network, Project, kill
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 class Scene(NamedTuple):

@@ -14,7 +14,7 @@ from tests.packets.lab import OUTSIDE, OUTSIDE4, Machine, Network, Project
 from tests.sandbox import ping
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.packets.lab import Body, Lab, Machine, Network, Project, ip
 from tests.packets.test_addresses import server_of
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 METADATA = "169.254.169.254"
 PATHS = ("/openstack/latest/meta_data.json", "/latest/meta-data/instance-id", "/latest/user-data")

@@ -10,7 +10,7 @@ from tests import sandbox
 from tests.packets.lab import Lab, Project
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 CIDRS = ("10.0.0.0/24", "fd00:1::/64")
 

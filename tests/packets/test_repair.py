@@ -18,7 +18,7 @@ from tests import sandbox
 from tests.packets.lab import OUTSIDE4, Lab, Machine, Network, Project, add_address, ip
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 class Scene:

@@ -11,7 +11,7 @@ from tests.packets.lab import OUTSIDE, OUTSIDE4, OUTSIDE6, WIRE, Body, Lab, Mach
 from tests.sandbox import ping
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 FOUR, SIX = "10.0.0.0/24", "fd00:1::/64"
 FOUR_B, SIX_B = "10.0.1.0/24", "fd00:2::/64"

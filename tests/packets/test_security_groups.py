@@ -14,7 +14,7 @@ from tests.packets.lab import Machine, Network, Project
 from tests.sandbox import connects, ping
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 CIDRS = ("10.0.0.0/24", "fd00:1::/64")
 

@@ -100,6 +100,17 @@ def without(ranges: Iterable[Range], taken: Iterable[int]) -> list[Range]:
     return difference(ranges, ((number, number) for number in set(taken)))
 
 
+def joined(ranges: Iterable[Range]) -> list[Range]:
+    """Disjoint ranges in order, those that touch as one."""
+    found: list[Range] = []
+    for first, last in sorted(ranges):
+        if found and found[-1][1] + 1 == first:
+            found[-1] = found[-1][0], last
+        else:
+            found.append((first, last))
+    return found
+
+
 def overlapping(ranges: Iterable[Range]) -> tuple[Range, Range] | None:
     """The first two ranges that share a number."""
     ordered = sorted(ranges)

@@ -51,8 +51,9 @@ def pool(subnet_id: str) -> str:
 
 
 def pool_ranges(subnet: Record) -> list[addressing.Range]:
-    """The allocation pools of a subnet as numbers."""
-    return [(addressing.number(item["start"]), addressing.number(item["end"])) for item in subnet["allocation_pools"]]
+    """The allocation pools of a subnet as numbers, pools that touch as one: so are the free ranges that they become."""
+    pools = subnet["allocation_pools"]
+    return addressing.joined((addressing.number(item["start"]), addressing.number(item["end"])) for item in pools)
 
 
 def refill(tx: Transaction, subnet: Record) -> None:
