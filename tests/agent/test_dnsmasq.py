@@ -363,6 +363,23 @@ def test_what_hears_from_tenants_is_not_root(make: Callable[[], DnsmasqManager],
             manager.close()
 
 
+def test_a_daemon_that_ended_unseen_does_not_come_back_when_its_ports_go(
+    make: Callable[[], DnsmasqManager], folder: Path
+) -> None:
+    manager = make()
+    known = host("p1", MAC, "10.0.0.5")
+    assert manager.apply(put(server(), known)) == []
+    manager.close()
+    for pid in ours(folder):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not ours(folder), what="the daemon has ended")
+    later = make()
+    assert [item.id for item in later.read()] == [known.id]
+    assert later.apply(gone(known)) == []
+    assert ours(folder) == []
+    assert list(folder.iterdir()) == []
+
+
 def test_a_data_folder_that_was_moved_leaves_no_daemon_behind(
     make: Callable[[], DnsmasqManager], folder: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ import sys, httpx
 from pathlib import Path
 from kaon.demo.cloud import log_in
 url, password = sys.argv[1:]
-cloud = log_in(httpx.Client(base_url=url), "admin", password, "admin")
+cloud = log_in(httpx.Client(base_url=url, timeout=30), "admin", password, "admin")
 network = cloud.create("networks", name="blue")
 subnet = cloud.create("subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
 subnet6 = cloud.create("subnets", network_id=network["id"], ip_version=6, cidr="fd00::/64",
@@ -60,6 +60,8 @@ def network(up: Running) -> Iterator[int]:
     """A process that keeps the network, and its mounts, when Kaon has ended; its id."""
     keeper = subprocess.Popen(["nsenter", *_of(up.process.pid), "sleep", "600"])
     try:
+        own, its = (Path(f"/proc/{process}/ns/net") for process in (keeper.pid, up.process.pid))
+        until(lambda: own.readlink() == its.readlink(), what="the keeper is in the network")
         yield keeper.pid
     finally:
         up.process.terminate()

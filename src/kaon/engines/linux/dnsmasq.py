@@ -154,7 +154,11 @@ class DnsmasqManager:
         if not operations:
             return
         instance = self._instances.setdefault(netns, _Instance(self._folder / netns))
-        before, state = instance.state, _changed(instance.state, operations)
+        before = instance.state
+        if not self._works(netns, instance, before):
+            # Nobody was told of a server, so its removal is nobody's to ask for: it comes back by its own row only.
+            before = msgspec.structs.replace(before, server=None)
+        state = _changed(before, operations)
         if state.server is None and not state.hosts:
             self._remove(netns, instance)
             return
