@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +41,31 @@ async def authenticate(token: str, request_id: str) -> Caller:
     return caller(token, request_id)
 
 
+@cache
+def _empty() -> tempfile.TemporaryDirectory[str]:
+    """A folder with a database that has its tables and nothing in them, made once for all tests."""
+    resources()
+    folder = tempfile.TemporaryDirectory(prefix="kaon-empty-")
+    store = Store(Path(folder.name) / "kaon.db")
+    metadata.create_all(store.engine)
+    store.close()
+    return folder
+
+
+@cache
+def _policy(file: Path | None) -> Policy:
+    """The rules of a file, parsed once for all tests."""
+    return Policy(file)
+
+
 class Cloud:
     """The API under test. `await cloud("member:a", "POST", "/networks", {...})` answers (status, body)."""
 
     def __init__(self, folder: Path, policy_file: Path | None = None) -> None:
         resources()
+        shutil.copyfile(Path(_empty().name) / "kaon.db", folder / "kaon.db")
         self.store = Store(folder / "kaon.db")
-        metadata.create_all(self.store.engine)
-        self.app = create_app(self.store, authenticate, Policy(policy_file))
+        self.app = create_app(self.store, authenticate, _policy(policy_file))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://kaon")
 
     async def start(self) -> Cloud:

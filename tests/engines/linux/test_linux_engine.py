@@ -33,7 +33,7 @@ from kaon.rows import (
 )
 from tests.sandbox import Capture, inside, make_namespace, remove_namespace
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 TAPS = os.access("/dev/net/tun", os.R_OK | os.W_OK)
 """Whether taps can be made: an ordinary user can where the machine lets all open the device, as Debian does."""

@@ -30,7 +30,7 @@ from kaon.rows import (
 from tests.sandbox import connect, connects, listen, namespace, passes, ping
 from tests.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 HOSTS = ("a1", "a2", "b1", "b2")
 NETS = {"a": 11, "b": 12}
