@@ -19,7 +19,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _BARE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """Values that need no quotes: no blanks, quotes, equals signs, or control characters."""
 
-_CHATTY = ("alembic", "asyncio", "httpcore", "httpx", "oslo_policy", "pyroute2", "sqlalchemy", "stevedore", "uvicorn")
+_CHATTY = ("alembic", "asyncio", "httpcore", "httpx", "oslo_policy", "sqlalchemy", "stevedore", "uvicorn")
 """Libraries of which only warnings are wanted, unless everything is (debug)."""
 
 

@@ -28,7 +28,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_imports_no_command_and_up_no_server() -> None:
-    heavy = ("asyncio", "sqlalchemy", "starlette", "rich", "pyroute2", "ssl", "kaon.server", "kaon.engines")
+    heavy = ("asyncio", "sqlalchemy", "starlette", "rich", "ssl", "kaon.server", "kaon.engines")
     code = (
         "import sys, kaon.cli.main\n"
         "print([m for m in sys.modules if m.startswith('kaon.cli.') and m != 'kaon.cli.main'])\n"
