@@ -244,6 +244,7 @@ PORT = Resource(
             put=True,
             post_rule=_NETWORK_OWNER,
             put_rule=either(ADMIN_OR_SERVICE, "role:manager and rule:network_owner"),
+            index=True,
         ),
         Attribute(
             "fixed_ips",
