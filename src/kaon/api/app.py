@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaon.api import call, crud, openapi, tags
 from kaon.api.crud import Service
-from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, read_body
+from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, place_of, read_body
 from kaon.api.policy import Policy
 from kaon.caller import Caller
 from kaon.resources.catalog import calls, extensions, resources
@@ -34,10 +34,16 @@ def base_url(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
+def _parent_id(request: Request) -> str:
+    return str(request.path_params.get("parent_id", ""))
+
+
 def _index(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
         url = f"{base_url(request)}{request.url.path}"
-        return Answer(200, await crud.index(service, url, request.query_params.multi_items(), caller))
+        return Answer(
+            200, await crud.index(service, url, request.query_params.multi_items(), caller, _parent_id(request))
+        )
 
     return handle
 
@@ -45,14 +51,14 @@ def _index(service: Service) -> Handler:
 def _show(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
         pairs = request.query_params.multi_items()
-        return Answer(200, await crud.show(service, request.path_params["id"], pairs, caller))
+        return Answer(200, await crud.show(service, place_of(request), pairs, caller))
 
     return handle
 
 
 def _create(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
-        return Answer(201, await crud.create(service, await read_body(request), caller))
+        return Answer(201, await crud.create(service, await read_body(request), caller, _parent_id(request)))
 
     return handle
 
@@ -61,14 +67,14 @@ def _update(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
         if_match = request.headers.get("if-match", "")
         raw = await read_body(request)
-        return Answer(200, await crud.update(service, request.path_params["id"], raw, caller, if_match))
+        return Answer(200, await crud.update(service, place_of(request), raw, caller, if_match))
 
     return handle
 
 
 def _delete(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
-        await crud.delete(service, request.path_params["id"], caller, request.headers.get("if-match", ""))
+        await crud.delete(service, place_of(request), caller, request.headers.get("if-match", ""))
         return Answer(204)
 
     return handle
@@ -77,7 +83,7 @@ def _delete(service: Service) -> Handler:
 def _act(service: Service, action: Action) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
         raw = await read_body(request)
-        body = await crud.act(service, action, request.path_params["id"], raw, caller)
+        body = await crud.act(service, action, place_of(request), raw, caller)
         return Answer(action.status, body)
 
     return handle
@@ -114,9 +120,9 @@ async def _versions(request: Request) -> Response:
 async def _version(request: Request, _caller: Caller) -> Answer:
     url = f"{base_url(request)}/v2.0"
     served = [
-        {"name": item.name, "collection": item.collection, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
+        {"name": item.one, "collection": item.many, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
         for item in resources()
-        if item.methods
+        if item.methods and item.within is None
     ]
     return Answer(200, _encode({"resources": served}))
 

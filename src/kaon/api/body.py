@@ -32,27 +32,27 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 def items(resource: Resource, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     """The raw resources in a creation body, and whether it was a bulk one."""
-    bulk = resource.collection in body
-    found = body[resource.collection] if bulk else [body.get(resource.name)]
+    bulk = resource.many in body
+    found = body[resource.many] if bulk else [body.get(resource.one)]
     if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
         raise bad_request(
-            f"Unable to find '{resource.collection if bulk else resource.name}' in request body"
+            f"Unable to find '{resource.many if bulk else resource.one}' in request body"
             if not bulk or not found
-            else f"Invalid '{resource.collection}': a list of objects is needed"
+            else f"Invalid '{resource.many}': a list of objects is needed"
         )
     # A client may wrap each item of a bulk in its resource's name.
-    return [item[resource.name] if _is_wrapped(resource, item) else item for item in found], bulk
+    return [item[resource.one] if _is_wrapped(resource, item) else item for item in found], bulk
 
 
 def _is_wrapped(resource: Resource, item: Mapping[str, Any]) -> bool:
-    return isinstance(item.get(resource.name), dict) and resource.name not in resource.by_name
+    return isinstance(item.get(resource.one), dict) and resource.one not in resource.by_name
 
 
 def item(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
     """The raw resource in an update body."""
-    found = body.get(resource.name)
+    found = body.get(resource.one)
     if not isinstance(found, dict):
-        raise bad_request(f"Unable to find '{resource.name}' in request body")
+        raise bad_request(f"Unable to find '{resource.one}' in request body")
     return found
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from kaon.api import body as bodies
 from kaon.api import query as queries
+from kaon.api.http import Place
 from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
@@ -45,15 +46,37 @@ async def _write(service: Service, run: Callable[[Transaction], list[Written]], 
     return [item.row for item in done]
 
 
-async def create(service: Service, raw: bytes, caller: Caller) -> bytes:
+def _below(service: Service, conn: sa.Connection, parent_id: str, caller: Caller) -> dict[str, str]:
+    """The attribute that holds the parent's id, for what is served below one; 404 unless the caller may know of it."""
+    if service.resource.within is None:
+        return {}
+    held = {service.resource.within[1]: parent_id}
+    service.presenter.demand_parents(conn, held, caller)
+    return held
+
+
+def _found(service: Service, conn: sa.Connection, place: Place, caller: Caller) -> Record:
+    """The record at a place; raises its 404, or its parent's."""
+    resource = service.resource
+    if resource.within is None:
+        return records.get(conn, resource, place.id)
+    held = records.by(conn, resource, **_below(service, conn, place.parent_id, caller), **{resource.member: place.id})
+    if not held:
+        raise records.missing(resource, place.id)
+    return held[0]
+
+
+async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = "") -> bytes:
     """POST of one resource or of several: all are made, or none."""
     resource = service.resource
     found, bulk = bodies.items(resource, bodies.decode(raw))
     values = [bodies.for_creation(resource, item, caller) for item in found]
+    if resource.within is not None:
+        values = [{**item, resource.within[1]: parent_id} for item in values]
 
     rows = await _write(service, lambda tx: [_create_one(service, tx, item) for item in values], caller)
     if bulk:
-        return b'{"%s":[%s]}' % (resource.collection.encode(), b",".join(rows))
+        return b'{"%s":[%s]}' % (resource.many.encode(), b",".join(rows))
     return _named(resource, rows[0])
 
 
@@ -68,29 +91,29 @@ def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Wr
     return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
 
 
-def readable(service: Service, conn: sa.Connection, id: str, caller: Caller) -> tuple[Record, dict[str, Any]]:
+def readable(service: Service, conn: sa.Connection, place: Place, caller: Caller) -> tuple[Record, dict[str, Any]]:
     """The record and its policy target; 404 when the caller may not know of it."""
-    record = records.get(conn, service.resource, id)
+    record = _found(service, conn, place, caller)
     target = service.presenter.target(conn, record, caller)
-    if not service.policy.allows(f"get_{service.resource.name}", target, credentials(caller)):
-        raise records.missing(service.resource, id)
+    if not service.policy.allows(service.resource.rule("get"), target, credentials(caller)):
+        raise records.missing(service.resource, place.id)
     return record, target
 
 
-async def show(service: Service, id: str, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
+async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
     """GET of one resource."""
     fields = frozenset(name for key, value in pairs if key == "fields" for name in value.split(",") if name)
 
     def run(conn: sa.Connection) -> bytes:
-        record = records.get(conn, service.resource, id)
+        record = _found(service, conn, place, caller)
         if fields:
             shown = service.presenter.one(conn, record, caller)
             if shown is None:
-                raise records.missing(service.resource, id)
-            return _encode({service.resource.name: _chosen(shown, fields)})
+                raise records.missing(service.resource, place.id)
+            return _encode({service.resource.one: _chosen(shown, fields)})
         rows = service.presenter.many(conn, [record], caller)
         if not rows:
-            raise records.missing(service.resource, id)
+            raise records.missing(service.resource, place.id)
         return _named(service.resource, rows[0])
 
     return await service.store.read(run)
@@ -100,7 +123,9 @@ def _chosen(shown: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name in fields}
 
 
-async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
+async def index(
+    service: Service, url: str, pairs: Sequence[tuple[str, str]], caller: Caller, parent_id: str = ""
+) -> bytes:
     """GET of a list: filtered, sorted, paged."""
     resource, presenter = service.resource, service.presenter
     query = queries.parse(resource, pairs)
@@ -109,13 +134,15 @@ async def index(service: Service, url: str, pairs: Sequence[tuple[str, str]], ca
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
         chosen = queries.statement(resource, presenter.columns, query, caller, marker)
+        for attribute, id in _below(service, conn, parent_id, caller).items():
+            chosen = chosen.where(resource.table.c[attribute] == id)
         heads = [dict(zip(presenter.head, row, strict=True)) for row in conn.execute(chosen)]
         if query.reverse:
             heads.reverse()
         rows = presenter.many(conn, heads, caller)
         if query.fields:
             rows = [_encode(_chosen(msgspec.json.decode(row), query.fields)) for row in rows]
-        name = resource.collection.encode()
+        name = resource.many.encode()
         links = queries.links(url, pairs, query, [head["id"] for head in heads])
         tail = b',"%s_links":%s' % (name, _encode(links)) if links else b""
         return b'{"%s":[%s]%s}' % (name, b",".join(rows), tail)
@@ -134,17 +161,19 @@ async def _meet_first_need(service: Service, project_id: str, caller: Caller) ->
         await service.store.write(lambda tx: need.make(tx, project_id), caller)
 
 
-def writable(service: Service, tx: Transaction, id: str, rule: str, if_match: str) -> tuple[Record, dict[str, Any]]:
+def writable(
+    service: Service, tx: Transaction, place: Place, rule: str, if_match: str
+) -> tuple[Record, dict[str, Any]]:
     """The record and its target, when the caller may know of it and the precondition holds."""
-    record, target = readable(service, tx.conn, id, tx.caller)
+    record, target = readable(service, tx.conn, place, tx.caller)
     creds = credentials(tx.caller)
     if not service.policy.allows(rule, target, creds):
         # What is open to the caller's project alone is, for whoever wants to change it, not there.
         stranger = msgspec.structs.replace(tx.caller, project_id="")
         if not service.policy.allows(
-            f"get_{service.resource.name}", service.presenter.target(tx.conn, record, stranger), creds
+            service.resource.rule("get"), service.presenter.target(tx.conn, record, stranger), creds
         ):
-            raise records.missing(service.resource, id)
+            raise records.missing(service.resource, place.id)
         service.policy.demand(rule, target, creds)
     if if_match:
         _demand_revision(record, if_match)
@@ -165,13 +194,13 @@ def _demand_revision(record: Record, if_match: str) -> None:
         )
 
 
-async def update(service: Service, id: str, raw: bytes, caller: Caller, if_match: str = "") -> bytes:
+async def update(service: Service, place: Place, raw: bytes, caller: Caller, if_match: str = "") -> bytes:
     """PUT of one resource."""
     resource = service.resource
     values = bodies.for_update(resource, bodies.item(resource, bodies.decode(raw)))
 
     def run(tx: Transaction) -> list[Written]:
-        record, target = writable(service, tx, id, f"update_{resource.name}", if_match)
+        record, target = writable(service, tx, place, resource.rule("update"), if_match)
         service.policy.demand_write("update", resource, values, {**target, **values}, credentials(caller))
         return [service.presenter.written(tx.conn, resource.update(tx, record, values), caller)]
 
@@ -179,17 +208,17 @@ async def update(service: Service, id: str, raw: bytes, caller: Caller, if_match
     return _named(resource, row)
 
 
-async def delete(service: Service, id: str, caller: Caller, if_match: str = "") -> None:
+async def delete(service: Service, place: Place, caller: Caller, if_match: str = "") -> None:
     """DELETE of one resource."""
 
     def run(tx: Transaction) -> None:
-        record, _ = writable(service, tx, id, f"delete_{service.resource.name}", if_match)
+        record, _ = writable(service, tx, place, service.resource.rule("delete"), if_match)
         service.resource.delete(tx, record)
 
     await service.store.write(run, caller)
 
 
-async def act(service: Service, action: Action, id: str, raw: bytes, caller: Caller) -> bytes:
+async def act(service: Service, action: Action, place: Place, raw: bytes, caller: Caller) -> bytes:
     """A member action such as add_router_interface."""
     try:
         body = action.parse.parse(bodies.decode(raw) if raw else {})
@@ -197,7 +226,7 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
     def run(tx: Transaction) -> bytes:
-        record, _ = writable(service, tx, id, action.name, "")
+        record, _ = writable(service, tx, place, action.name, "")
         answer = action.run(tx, record, body)
         if not action.shows:
             return _encode(answer)
@@ -208,4 +237,4 @@ async def act(service: Service, action: Action, id: str, raw: bytes, caller: Cal
 
 def _named(resource: Resource, row: bytes) -> bytes:
     """The document that holds one encoded row."""
-    return b'{"%s":%s}' % (resource.name.encode(), row)
+    return b'{"%s":%s}' % (resource.one.encode(), row)

@@ -34,6 +34,18 @@ class Answer(NamedTuple):
 Handler = Callable[[Request, Caller], Awaitable[Answer]]
 
 
+class Place(NamedTuple):
+    """Where a path says that a record is: its name there, and the parent below whose path it is."""
+
+    id: str
+    parent_id: str = ""
+
+
+def place_of(request: Request) -> Place:
+    """The place that a request's path names."""
+    return Place(request.path_params["id"], request.path_params.get("parent_id", ""))
+
+
 def error_body(error: ApiError) -> bytes:
     """Neutron's error document."""
     return msgspec.json.encode({"NeutronError": {"type": error.type, "message": error.message, "detail": error.detail}})

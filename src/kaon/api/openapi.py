@@ -43,6 +43,7 @@ def _path_parameter(name: str) -> Schema:
 
 
 _ID = _path_parameter("id")
+_PARENT_ID = _path_parameter("parent_id")
 _IF_MATCH: Schema = {
     "name": "If-Match",
     "in": "header",
@@ -116,8 +117,8 @@ def _updated(resource: Resource) -> Schema:
 
 
 def _schemas(resource: Resource) -> dict[str, Schema]:
-    name, links = resource.name, f"{resource.collection}_links"
-    single, several = {name: _ref("schemas", name)}, {resource.collection: _list(_ref("schemas", name))}
+    name, one, many = resource.name, resource.one, resource.many
+    links, single, several = f"{many}_links", {one: _ref("schemas", name)}, {many: _list(_ref("schemas", name))}
     found = {
         name: _shown(resource),
         f"{name}_answer": _object(single, single),
@@ -125,12 +126,12 @@ def _schemas(resource: Resource) -> dict[str, Schema]:
     }
     if "create" in resource.methods:
         new = _ref("schemas", f"{name}_new")
-        several_new = {resource.collection: {**_list(new), "minItems": 1}}
+        several_new = {many: {**_list(new), "minItems": 1}}
         found[f"{name}_new"] = _created(resource)
-        found[f"{name}_create"] = {"anyOf": [_object({name: new}, [name]), _object(several_new, several_new)]}
+        found[f"{name}_create"] = {"anyOf": [_object({one: new}, [one]), _object(several_new, several_new)]}
         found[f"{name}_created"] = {"anyOf": [_object(single, single), _object(several, several)]}
     if "update" in resource.methods:
-        found[f"{name}_update"] = _object({name: _updated(resource)}, [name])
+        found[f"{name}_update"] = _object({one: _updated(resource)}, [one])
     return found
 
 
@@ -176,6 +177,11 @@ def _act(resource: Resource, action: Action) -> Schema:
     return _operation(action.name, resource.collection, done, action.parse.schema)
 
 
+def _above(resource: Resource) -> list[Schema]:
+    """The path parameter of what is served below a parent."""
+    return [_PARENT_ID] if resource.within else []
+
+
 def _paths(resource: Resource) -> dict[str, Schema]:
     """Paths of a resource, each with its operations by method."""
     name, collection = resource.name, resource.collection
@@ -186,7 +192,7 @@ def _paths(resource: Resource) -> dict[str, Schema]:
             _operation(
                 f"list_{collection}",
                 collection,
-                _answers(200, _ref("schemas", f"{name}_list"), (400, *_READING)),
+                _answers(200, _ref("schemas", f"{name}_list"), (400, *(_FINDING if resource.within else _READING))),
                 parameters=_query(resource),
             ),
         ),
@@ -225,9 +231,11 @@ def _paths(resource: Resource) -> dict[str, Schema]:
         return dict(operation for kind, operation in operations.items() if kind in resource.methods)
 
     base = f"{ROOT}/{resource.url}"
-    found = {base: served(many), f"{base}/{{id}}": {"parameters": [_ID], **served(one)}}
+    above = _above(resource)
+    below = {"parameters": [*above, _ID]}
+    found = {base: {"parameters": above, **served(many)}, f"{base}/{{id}}": {**below, **served(one)}}
     for action in resource.actions:
-        path = found.setdefault(f"{base}/{{id}}/{action.name}", {"parameters": [_ID]})
+        path = found.setdefault(f"{base}/{{id}}/{action.name}", dict(below))
         path[action.method.lower()] = _act(resource, action)
     return {path: item for path, item in found.items() if item.keys() - {"parameters"}}
 
@@ -245,14 +253,14 @@ def _tags(resource: Resource) -> dict[str, Schema]:
 
     return {
         base: {
-            "parameters": [_ID],
+            "parameters": [*_above(resource), _ID],
             "get": operation("list_tags_of", _answers(200, shown, _FINDING)),
             "put": operation("replace_tags_of", _answers(200, shown, _ACTING), shown),
             "post": operation("add_tags_to", _answers(201, shown, _ACTING), shown),
             "delete": operation("remove_tags_of", _answers(204, None, _ACTING)),
         },
         f"{base}/{{tag}}": {
-            "parameters": [_ID, _path_parameter("tag")],
+            "parameters": [*_above(resource), _ID, _path_parameter("tag")],
             "get": operation("find_tag_of", _answers(204, None, (400, *_FINDING))),
             "put": operation("add_tag_to", _answers(201, None, _ACTING)),
             "delete": operation("remove_tag_of", _answers(204, None, _ACTING)),

@@ -108,7 +108,7 @@ class Policy:
         self, verb: str, resource: Resource, body: Mapping[str, Any], target: Target, creds: Mapping[str, Any]
     ) -> None:
         """Demand the resource's rule for a creation or update, and that of each attribute that the client set."""
-        rule = f"{verb}_{resource.name}"
+        rule = resource.rule(verb)
         self.demand(rule, target, creds)
         for name, value in body.items():
             attribute = resource.by_name[name]
@@ -131,7 +131,7 @@ class Policy:
         return frozenset(
             attribute.name
             for attribute in resource.attributes
-            if attribute.get_rule and not self.allows(f"get_{resource.name}:{attribute.name}", target, creds)
+            if attribute.get_rule and not self.allows(f"{resource.rule('get')}:{attribute.name}", target, creds)
         )
 
 

@@ -45,7 +45,7 @@ class Presenter:
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
         names = {"id", "revision_number", *resource.head}
         names.update(name for name in ("project_id",) if name in resource.by_name)
-        names.update(attribute for attribute, _collection in resource.parents.values())
+        names.update(attribute for attribute, _collection in resource.judged_with.values())
         self.head = tuple(name for name in resource.names if name in names)
 
     @property
@@ -56,7 +56,7 @@ class Presenter:
     def parents(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
         """What policy reads of the record's parents: their owner and their derived attributes (``network:shared``)."""
         found: dict[str, Any] = {}
-        for prefix, (attribute, kind) in self._resource.parents.items():
+        for prefix, (attribute, kind) in self._resource.judged_with.items():
             id = record.get(attribute)
             parent = named(kind)
             held = records.find(conn, parent, id) if id else None
@@ -71,10 +71,10 @@ class Presenter:
     def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
         """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
         found = self.parents(conn, values, caller)
-        for prefix, (attribute, kind) in self._resource.parents.items():
+        for prefix, (attribute, kind) in self._resource.judged_with.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target and self._policy.allows(f"get_{kind}", target, credentials(caller))):
+            if id and not (target and self._policy.allows(parent.rule("get"), target, credentials(caller))):
                 raise records.missing(parent, id)
         return found
 
@@ -93,7 +93,7 @@ class Presenter:
         """How the caller sees a row with this head; None when not at all. `parents` when they are known already."""
         known = self.parents(conn, head, caller) if parents is None else parents
         target = target_of(self._resource, head, caller, known)
-        if not self._policy.allows(f"get_{self._resource.name}", target, creds):
+        if not self._policy.allows(self._resource.rule("get"), target, creds):
             return None
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None

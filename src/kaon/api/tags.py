@@ -11,7 +11,7 @@ from starlette.requests import Request
 from kaon.api import body as bodies
 from kaon.api import crud
 from kaon.api.crud import Service
-from kaon.api.http import Answer, Handler, read_body
+from kaon.api.http import Answer, Handler, Place, place_of, read_body
 from kaon.caller import Caller
 from kaon.resources import types
 from kaon.resources.declare import MAX_TAGS
@@ -45,12 +45,12 @@ def _tag(request: Request) -> str:
     return tag
 
 
-async def _change(service: Service, verb: str, id: str, caller: Caller, change: Change) -> list[str]:
+async def _change(service: Service, verb: str, place: Place, caller: Caller, change: Change) -> list[str]:
     """Give a record other tags and return them."""
     resource = service.resource
 
     def run(tx: Transaction) -> list[str]:
-        record, _ = crud.writable(service, tx, id, f"{verb}_{resource.name}:tags", "")
+        record, _ = crud.writable(service, tx, place, f"{resource.rule(verb)}:tags", "")
         tags = change(record["tags"])
         if len(tags) > MAX_TAGS:
             raise bad_request(
@@ -62,8 +62,8 @@ async def _change(service: Service, verb: str, id: str, caller: Caller, change: 
     return await service.store.write(run, caller)
 
 
-def _read(service: Service, id: str, caller: Caller) -> Callable[[Any], list[str]]:
-    return lambda conn: list(crud.readable(service, conn, id, caller)[0]["tags"])
+def _read(service: Service, place: Place, caller: Caller) -> Callable[[Any], list[str]]:
+    return lambda conn: list(crud.readable(service, conn, place, caller)[0]["tags"])
 
 
 def _missing(tag: str) -> Exception:
@@ -89,35 +89,35 @@ def handlers(service: Service) -> Iterator[tuple[str, str, Handler]]:
         return
 
     async def index(request: Request, caller: Caller) -> Answer:
-        tags = await service.store.read(_read(service, request.path_params["id"], caller))
+        tags = await service.store.read(_read(service, place_of(request), caller))
         return Answer(200, _encode({"tags": tags}))
 
     async def show(request: Request, caller: Caller) -> Answer:
         tag = _tag(request)
-        if tag not in await service.store.read(_read(service, request.path_params["id"], caller)):
+        if tag not in await service.store.read(_read(service, place_of(request), caller)):
             raise _missing(tag)
         return Answer(204)
 
     async def replace(request: Request, caller: Caller) -> Answer:
         wanted = _parsed(await read_body(request))
-        tags = await _change(service, "update", request.path_params["id"], caller, lambda _held: wanted)
+        tags = await _change(service, "update", place_of(request), caller, lambda _held: wanted)
         return Answer(200, _encode({"tags": tags}))
 
     async def create(request: Request, caller: Caller) -> Answer:
         added = _parsed(await read_body(request))
-        tags = await _change(service, "create", request.path_params["id"], caller, _joined(added))
+        tags = await _change(service, "create", place_of(request), caller, _joined(added))
         return Answer(201, _encode({"tags": tags}))
 
     async def add(request: Request, caller: Caller) -> Answer:
-        await _change(service, "update", request.path_params["id"], caller, _joined([_tag(request)]))
+        await _change(service, "update", place_of(request), caller, _joined([_tag(request)]))
         return Answer(201)
 
     async def clear(request: Request, caller: Caller) -> Answer:
-        await _change(service, "delete", request.path_params["id"], caller, lambda _held: [])
+        await _change(service, "delete", place_of(request), caller, lambda _held: [])
         return Answer(204)
 
     async def remove(request: Request, caller: Caller) -> Answer:
-        await _change(service, "delete", request.path_params["id"], caller, _without(_tag(request)))
+        await _change(service, "delete", place_of(request), caller, _without(_tag(request)))
         return Answer(204)
 
     every, one = "/{id}/tags", "/{id}/tags/{tag}"

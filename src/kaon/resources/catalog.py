@@ -13,8 +13,8 @@ from kaon.resources.declare import Call, Extension, Resource
 
 @cache
 def _modules() -> tuple[Any, ...]:
-    names = sorted(info.name for info in pkgutil.iter_modules(kaon.resources.__path__))
-    return tuple(importlib.import_module(f"kaon.resources.{name}") for name in names if name != "catalog")
+    names = sorted(info.name for info in pkgutil.walk_packages(kaon.resources.__path__, "kaon.resources."))
+    return tuple(importlib.import_module(name) for name in names if name != __name__)
 
 
 @cache

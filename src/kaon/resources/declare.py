@@ -171,7 +171,9 @@ class Resource:
     """A resource of the API: what it holds, its policy, and its rules as plain functions on a transaction."""
 
     name: str
+    """Unique; the kind of its records in the journal."""
     collection: str
+    """Plural, unique; the table."""
     attributes: tuple[Attribute, ...]
     create: Rule
     update: Callable[[Transaction, Record, dict[str, Any]], Record]
@@ -196,12 +198,44 @@ class Resource:
     not_found: str = ""
     """Name of the 404 error; NetworkNotFound and so on by default."""
     path: str = ""
-    """Path below /v2.0; the collection with hyphens by default."""
+    """Path below /v2.0 or below its parent; the collection with hyphens by default."""
+    document: str = ""
+    """Name of one in bodies and policy rules, where the API's word for it is not unique; `name` by default."""
+    documents: str = ""
+    """Name of several in bodies; `collection` by default."""
+    within: tuple[str, str] | None = None
+    """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
+    member: str = "id"
+    """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
     constraints: tuple[sa.UniqueConstraint | sa.Index, ...] = ()
 
     def __post_init__(self) -> None:
         _declared[self.name] = self
+
+    @cached_property
+    def one(self) -> str:
+        """The word for one of them in bodies and policy rules."""
+        return self.document or self.name
+
+    @cached_property
+    def many(self) -> str:
+        """The word for several of them in bodies."""
+        return self.documents or self.collection
+
+    @cached_property
+    def parent(self) -> Resource | None:
+        """The resource below whose path this one is served."""
+        return named(self.within[0]) if self.within else None
+
+    @cached_property
+    def judged_with(self) -> Mapping[str, tuple[str, str]]:
+        """`parents`, and under ``ext_parent`` the one below whose path it is served."""
+        return {**self.parents, "ext_parent": (self.within[1], self.within[0])} if self.within else self.parents
+
+    def rule(self, verb: str) -> str:
+        """Name of the policy rule for a verb: ``create_port``, ``create_floatingip_port_forwarding``."""
+        return f"{verb}_{self.parent.one}_{self.one}" if self.parent else f"{verb}_{self.one}"
 
     @cached_property
     def by_name(self) -> dict[str, Attribute]:
@@ -269,8 +303,9 @@ class Resource:
 
     @cached_property
     def url(self) -> str:
-        """Path of the collection below /v2.0."""
-        return self.path or self.collection.replace("_", "-")
+        """Path of the collection below /v2.0; ``{parent_id}`` stands for the parent that it is below."""
+        own = self.path or self.collection.replace("_", "-")
+        return f"{self.parent.url}/{{parent_id}}/{own}" if self.parent else own
 
     @cached_property
     def missing(self) -> str:
@@ -280,10 +315,10 @@ class Resource:
     def policies(self) -> dict[str, str]:
         """Every policy rule of this resource under Neutron's name, with its default check."""
         rules = {
-            f"create_{self.name}": self.create_rule,
-            f"get_{self.name}": self.get_rule,
-            f"update_{self.name}": self.update_rule,
-            f"delete_{self.name}": self.delete_rule,
+            self.rule("create"): self.create_rule,
+            self.rule("get"): self.get_rule,
+            self.rule("update"): self.update_rule,
+            self.rule("delete"): self.delete_rule,
         }
         for attribute in self.attributes:
             for verb, check in (
@@ -292,10 +327,10 @@ class Resource:
                 ("get", attribute.get_rule),
             ):
                 if check:
-                    rules[f"{verb}_{self.name}:{attribute.name}"] = check
+                    rules[f"{self.rule(verb)}:{attribute.name}"] = check
         if "tags" in self.by_name:
-            rules[f"get_{self.name}:tags"] = self.get_rule
-            rules.update({f"{verb}_{self.name}:tags": self.update_rule for verb in ("create", "update", "delete")})
+            rules[f"{self.rule('get')}:tags"] = self.get_rule
+            rules.update({f"{self.rule(verb)}:tags": self.update_rule for verb in ("create", "update", "delete")})
         rules.update({action.name: action.rule for action in self.actions})
         rules.update(self.extra_rules)
         return rules
