@@ -11,6 +11,7 @@ from kaon.caller import Caller
 from kaon.resources import (
     dhcp_port,
     ipam,
+    log,
     port_addresses,
     port_attributes,
     port_filters,
@@ -186,6 +187,7 @@ def remove(tx: Transaction, port: Record) -> None:
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)
     port_security.leave(tx, port["id"])
+    log.forget(tx, target_id=port["id"])
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)
