@@ -1,0 +1,202 @@
+"""What a port holds: its attributes, who may set and see each, and the extensions that bring them."""
+
+from __future__ import annotations
+
+from kaon.resources import dns, types
+from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
+from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS, VNIC_TYPES
+from kaon.resources.roles import (
+    ADMIN,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_NETWORK_OWNER_MEMBER,
+    ADMIN_OR_SERVICE,
+    NETWORK_OWNER_MEMBER,
+    SERVICE,
+    either,
+)
+
+_NETWORK_OWNER = either(ADMIN_OR_SERVICE, NETWORK_OWNER_MEMBER)
+_ON_SHARED = either(ADMIN_OR_SERVICE, NETWORK_OWNER_MEMBER, "rule:shared")
+_PAIRS_RULE = either(ADMIN_OR_NETWORK_OWNER_MEMBER, SERVICE)
+_OWNER = either(ADMIN_OR_MEMBER, SERVICE)
+_DEVICE_OWNER = either("not rule:network_device", ADMIN_OR_SERVICE, NETWORK_OWNER_MEMBER)
+
+ATTRIBUTES = standard(
+    Attribute("network_id", types.UUID, default=REQUIRED, post=True),
+    Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
+    Attribute(
+        "mac_address",
+        types.nullable(types.MAC),
+        default=UNSET,
+        post=True,
+        put=True,
+        post_rule=_NETWORK_OWNER,
+        put_rule=either(ADMIN_OR_SERVICE, "role:manager and rule:network_owner"),
+    ),
+    Attribute(
+        "fixed_ips",
+        FIXED_IPS,
+        default=UNSET,
+        post=True,
+        put=True,
+        post_rule=_ON_SHARED,
+        put_rule=_NETWORK_OWNER,
+        sort=False,
+    ),
+    Attribute(
+        "device_id", types.text(255), default="", post=True, put=True, post_rule=_OWNER, put_rule=_OWNER, index=True
+    ),
+    Attribute(
+        "device_owner",
+        types.text(255),
+        default="",
+        post=True,
+        put=True,
+        post_rule=_DEVICE_OWNER,
+        put_rule=_DEVICE_OWNER,
+    ),
+    Attribute("status", types.text(16)),
+    Attribute(
+        "security_groups",
+        types.nullable(types.list_of(types.UUID)),
+        default=UNSET,
+        post=True,
+        put=True,
+        sort=False,
+        alias="security-group",
+    ),
+    Attribute(
+        "port_security_enabled",
+        types.BOOLEAN,
+        default=UNSET,
+        post=True,
+        put=True,
+        post_rule=_NETWORK_OWNER,
+        put_rule=_NETWORK_OWNER,
+        alias="port-security",
+    ),
+    Attribute(
+        "allowed_address_pairs",
+        ADDRESS_PAIRS,
+        default=[],
+        post=True,
+        put=True,
+        post_rule=_PAIRS_RULE,
+        put_rule=_PAIRS_RULE,
+        sort=False,
+        alias="allowed-address-pairs",
+    ),
+    Attribute(
+        "extra_dhcp_opts",
+        DHCP_OPTIONS,
+        default=None,
+        post=True,
+        put=True,
+        filter=False,
+        sort=False,
+        alias="extra_dhcp_opt",
+    ),
+    Attribute(
+        "binding:host_id",
+        types.nullable(types.text(255)),
+        default=UNSET,
+        post=True,
+        put=True,
+        post_rule=ADMIN_OR_SERVICE,
+        put_rule=ADMIN_OR_SERVICE,
+        get_rule=ADMIN_OR_SERVICE,
+        index=True,
+        alias="binding",
+    ),
+    Attribute(
+        "binding:vnic_type",
+        types.one_of(*VNIC_TYPES),
+        default="normal",
+        post=True,
+        put=True,
+        post_rule=_OWNER,
+        put_rule=_OWNER,
+        alias="binding",
+    ),
+    Attribute(
+        "binding:profile",
+        types.MAPPING,
+        default={},
+        post=True,
+        put=True,
+        post_rule=either(ADMIN, SERVICE),
+        put_rule=either(ADMIN, SERVICE),
+        get_rule=ADMIN_OR_SERVICE,
+        filter=False,
+        sort=False,
+        alias="binding",
+    ),
+    Attribute("binding:vif_type", types.text(64), get_rule=ADMIN_OR_SERVICE, alias="binding"),
+    Attribute(
+        "binding:vif_details",
+        types.MAPPING,
+        get_rule=ADMIN_OR_SERVICE,
+        filter=False,
+        sort=False,
+        alias="binding",
+    ),
+    Attribute("dns_name", dns.NAME, default="", post=True, put=True, alias="dns-integration"),
+    Attribute(
+        "dns_assignment",
+        types.list_of(types.MAPPING),
+        computed=dns.assignment,
+        filter=False,
+        sort=False,
+        alias="dns-integration",
+    ),
+    Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
+    Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
+    tagged_at_creation=True,
+)
+
+POLICIES = {
+    "network_device": "field:port:device_owner=~^network:",
+    "create_port:fixed_ips:ip_address": _NETWORK_OWNER,
+    "create_port:fixed_ips:subnet_id": _ON_SHARED,
+    "update_port:fixed_ips:ip_address": _NETWORK_OWNER,
+    "update_port:fixed_ips:subnet_id": _ON_SHARED,
+    "create_port:allowed_address_pairs:mac_address": _PAIRS_RULE,
+    "create_port:allowed_address_pairs:ip_address": _PAIRS_RULE,
+    "update_port:allowed_address_pairs:mac_address": _PAIRS_RULE,
+    "update_port:allowed_address_pairs:ip_address": _PAIRS_RULE,
+}
+"""Rules beyond those of the resource and of single attributes."""
+
+EXTENSIONS = (
+    Extension(
+        "port-mac-address-regenerate",
+        "Neutron Port MAC address regenerate",
+        "Network port MAC address regenerate",
+        "2018-05-03T10:00:00-00:00",
+    ),
+    Extension(
+        "tag-ports-during-bulk-creation",
+        "Tag Ports During Bulk Creation",
+        "Allow to tag ports during bulk creation",
+        "2019-12-29T19:00:00-00:00",
+    ),
+    Extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
+    Extension(
+        "aap-reject-multicast",
+        "Allowed address pairs reject multicast extension",
+        "Refuses multicast addresses in allowed address pairs",
+    ),
+    Extension("extra_dhcp_opt", "Neutron Extra DHCP options", "Extra options configuration for DHCP."),
+    Extension("port-security", "Port Security", "Provides port security"),
+    Extension("port-security-groups-filtering", "Port filtering on security groups", "Filters ports by their groups"),
+    Extension("binding", "Port Binding", "Expose port bindings of a virtual port to external application"),
+    Extension(
+        "l3-port-ip-change-not-allowed",
+        "Prevent L3 router ports IP address change extension",
+        "A router's addresses change by its own API only",
+    ),
+    Extension("ip_allocation", "IP Allocation", "IP allocation extension."),
+    Extension("ip-substring-filtering", "IP address substring filtering", "Filters ports by a part of an address"),
+    Extension("filter-validation", "Filter parameters validation", "Refuses unknown filters"),
+    Extension("empty-string-filtering", "Empty String Filtering Extension", "Filters by empty strings"),
+)
