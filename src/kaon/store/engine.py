@@ -98,6 +98,11 @@ class Store:
             if len(changes) < FOLLOWED:
                 await news.wait()
 
+    def wake(self) -> None:
+        """Wake who follows the journal: it has grown, or there is something else to look after."""
+        news, self.appended = self.appended, asyncio.Event()
+        news.set()
+
     def close(self) -> None:
         """Finish the writes that wait, then close the database."""
         self._jobs.put(None)
@@ -108,8 +113,7 @@ class Store:
     def _wake(self, done: list[_Done], appended: bool) -> None:
         """On the loop: wake who follows the journal, and who waits for these requests."""
         if appended:
-            news, self.appended = self.appended, asyncio.Event()
-            news.set()
+            self.wake()
         for job, result, error in done:
             if job.future.done():
                 continue

@@ -141,10 +141,7 @@ def first(conn: sa.Connection) -> int:
 
 
 _FROM = (
-    sa.select(JOURNAL.c.seq, JOURNAL.c.at)
-    .where(JOURNAL.c.seq >= sa.bindparam("seq"))
-    .order_by(JOURNAL.c.seq)
-    .limit(1)
+    sa.select(JOURNAL.c.seq, JOURNAL.c.at).where(JOURNAL.c.seq >= sa.bindparam("seq")).order_by(JOURNAL.c.seq).limit(1)
 )
 
 
