@@ -33,6 +33,7 @@ ATTRIBUTES = standard(
         put=True,
         post_rule=_NETWORK_OWNER,
         put_rule=either(ADMIN_OR_SERVICE, "role:manager and rule:network_owner"),
+        index=True,
     ),
     Attribute(
         "fixed_ips",

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_logs")),
     )
     with op.batch_alter_table("logs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_logs_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_logs_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_logs_resource_id"), ["resource_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_logs_target_id"), ["target_id"], unique=False)
@@ -100,8 +101,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
     )
     with op.batch_alter_table("trunks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_trunks_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_trunks_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_trunks_project_id"), ["project_id"], unique=False)
+
+    with op.batch_alter_table("address_groups", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_groups_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("address_scopes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_scopes_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("flavors", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_flavors_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("floatingips", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_floatingips_fixed_ip_address"), ["fixed_ip_address"], unique=False)
 
     with op.batch_alter_table("journal", schema=None) as batch_op:
         batch_op.add_column(sa.Column("user_name", sa.String(length=255), server_default="", nullable=False))
@@ -112,6 +126,27 @@ def upgrade() -> None:
         batch_op.create_index("ix_journal_owner", ["owner_id", "seq"], unique=False)
         batch_op.create_index("ix_journal_owner_kind", ["owner_id", "kind", "seq"], unique=False)
 
+    with op.batch_alter_table("networks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
+        batch_op.create_index(batch_op.f("ix_networks_ipv6_address_scope"), ["ipv6_address_scope"], unique=False)
+        batch_op.create_index(batch_op.f("ix_networks_name"), ["name"], unique=False)
+
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.create_index(batch_op.f("ix_ports_mac_address"), ["mac_address"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ports_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("routers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("security_groups", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_security_groups_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("subnetpools", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_subnetpools_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("subnets", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
