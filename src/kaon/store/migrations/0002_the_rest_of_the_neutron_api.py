@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_labels")),
     )
     with op.batch_alter_table("metering_labels", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_metering_labels_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_metering_labels_project_id"), ["project_id"], unique=False)
 
     op.create_table(
@@ -150,3 +151,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
+    # By hand:
+    journal = sa.table(
+        "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
+    )
+    own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
+    op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
