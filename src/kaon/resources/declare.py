@@ -205,6 +205,8 @@ class Resource:
     """Name of several in bodies; `collection` by default."""
     within: tuple[str, str] | None = None
     """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
+    serves: Resource | None = None
+    """The resource whose records it serves by another path and under other words; it has no table of its own."""
     member: str = "id"
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
@@ -278,6 +280,8 @@ class Resource:
     @cached_property
     def table(self) -> sa.Table:
         """The table; columns are keyed by attribute name (``binding:host_id`` is column binding_host_id)."""
+        if self.serves is not None:
+            return self.serves.table
         columns = [
             sa.Column(
                 attribute.name.replace(":", "_"),

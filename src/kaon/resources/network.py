@@ -20,6 +20,7 @@ from kaon.resources import (
 )
 from kaon.resources.declare import UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, READER, either
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -125,6 +126,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     zone = ranges.take_lowest(tx, ZONES)
     if zone is None:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")
+    body["qos_policy_id"] = qos_networks.for_creation(tx, body)
     shared, external = body.pop("shared"), body.pop("router:external")
     values = {**body, **_segment(tx, body)}
     values["mtu"] = _checked_mtu(values["provider:network_type"], body.get("mtu"))
@@ -223,7 +225,9 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
     if body.get("is_default"):
         _demand_only_default(tx, network)
-    return records.update(tx, NETWORK, network, body)
+    stored = records.update(tx, NETWORK, network, body)
+    qos_networks.follow(tx, network, stored)
+    return stored
 
 
 AUTO_DELETED_OWNERS = ("network:dhcp",)
@@ -370,6 +374,7 @@ NETWORK = Resource(
         Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
         Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, alias="address-scope"),
         Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, alias="address-scope"),
+        qos_networks.ATTRIBUTE,
         Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
         Attribute("shared_with", types.list_of(types.text(255)), internal=True),
         Attribute("external_to", types.list_of(types.text(255)), internal=True),

@@ -22,6 +22,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "address_group": (SHARED,),
     "address_scope": (SHARED,),
     "security_group": (SHARED,),
+    "qos_policy": (SHARED,),
 }
 """What each type of object can be opened for."""
 
