@@ -312,6 +312,12 @@ class Resource:
         return f"{self.parent.url}/{{parent_id}}/{own}" if self.parent else own
 
     @cached_property
+    def tagged_at(self) -> tuple[str, ...]:
+        """Paths of the collection below which tags are: its own, and as Neutron has it that without any prefix."""
+        bare = self.url.rpartition("/")[2]
+        return (self.url,) if self.parent or bare == self.url else (self.url, bare)
+
+    @cached_property
     def missing(self) -> str:
         """Name of the error for an unknown id."""
         return self.not_found or "".join(part.capitalize() for part in self.name.split("_")) + "NotFound"
