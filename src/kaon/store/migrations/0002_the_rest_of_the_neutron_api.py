@@ -70,6 +70,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_metering_labels_project_id"), ["project_id"], unique=False)
 
     op.create_table(
+<<<<<<< HEAD
         "qos_bandwidth_limit_rules",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("max_kbps", sa.BigInteger(), nullable=True),
@@ -164,6 +165,25 @@ def upgrade() -> None:
     with op.batch_alter_table("qos_policies", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_qos_policies_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_qos_policies_project_id"), ["project_id"], unique=False)
+=======
+        "port_bindings",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("vif_type", sa.String(length=64), nullable=True),
+        sa.Column("vif_details", sa.JSON(), nullable=True),
+        sa.Column("vnic_type", sa.String(length=64), nullable=True),
+        sa.Column("profile", sa.JSON(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_port_bindings")),
+        sa.UniqueConstraint("port_id", "host", name="uq_port_bindings_host"),
+    )
+    with op.batch_alter_table("port_bindings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_port_bindings_port_id"), ["port_id"], unique=False)
+>>>>>>> trunk
 
     op.create_table(
         "security_groups_default_statefulness",
@@ -237,6 +257,15 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("resource_request", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("data_plane_status", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("device_profile", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("hardware_offload_type", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("hints", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("numa_affinity_policy", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("trusted", sa.Boolean(), nullable=True))
+        batch_op.add_column(
+            sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.text("true"), nullable=True)
+        )
         batch_op.create_index(batch_op.f("ix_ports_mac_address"), ["mac_address"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_qos_network_policy_id"), ["qos_network_policy_id"], unique=False)
@@ -257,3 +286,10 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
+
+    # By hand:
+    journal = sa.table(
+        "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
+    )
+    own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
+    op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
