@@ -129,7 +129,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         port_security.join(tx, port["id"], changes["security_groups"])
     stored = records.update(tx, PORT, port, changes)
     if "fixed_ips" in changes:
-        port_followers.follow(tx, stored)
+        stored = port_followers.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
     if joins or gives_room:
         dhcp_port.ensure(tx, port["network_id"])
@@ -170,14 +170,14 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
+    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 
 def remove(tx: Transaction, port: Record) -> None:
     """Remove a port of whatever kind, with its addresses and its place on a host; floating IPs let go of it."""
-    floatingip, attachment = named("floatingip"), named("attachment")
-    for item in records.by(tx.conn, floatingip, port_id=port["id"]):
-        floatingip.update(tx, item, {"port_id": None})
+    attachment = named("attachment")
+    port = port_followers.leave(tx, port)
     subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import records, router_port
+from kaon.resources import ndp_proxy, records, router_port
 from kaon.resources.declare import named
 from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
@@ -92,5 +92,6 @@ def _leave(tx: Transaction, router: Record, network_id: str) -> None:
             f"Gateway cannot be updated for router {router['id']}, since a gateway to external network {network_id} "
             "is required by one or more floating IPs.",
         )
+    ndp_proxy.demand_no_proxies(tx, router["id"])
     for port in router_port.of(tx, router["id"], (GATEWAY,)):
         remove_port(tx, port)
