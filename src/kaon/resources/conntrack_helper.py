@@ -119,9 +119,7 @@ CONNTRACK_HELPER = Resource(
     delete_rule=_MEMBER,
     path="conntrack_helpers",
     within=("router", "router_id"),
-    constraints=(
-        sa.UniqueConstraint("router_id", "protocol", "port", "helper", name="uq_conntrack_helpers_what"),
-    ),
+    constraints=(sa.UniqueConstraint("router_id", "protocol", "port", "helper", name="uq_conntrack_helpers_what"),),
 )
 
 RESOURCES = (CONNTRACK_HELPER,)

@@ -225,9 +225,7 @@ def update(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> Record:
 
 
 def _forwarded(floatingip: Record) -> ApiError:
-    return conflict(
-        "FipInUseByPortForwarding", f"Floating IP {floatingip['id']} in use by Port Forwarding resources."
-    )
+    return conflict("FipInUseByPortForwarding", f"Floating IP {floatingip['id']} in use by Port Forwarding resources.")
 
 
 def delete(tx: Transaction, floatingip: Record) -> None:

@@ -65,9 +65,7 @@ def _take_address(tx: Transaction, id: str, project_id: str, network_id: str, wa
     """The port that keeps a local IP's address free of anybody else."""
     network = visible.network(tx, network_id)
     if not any(subnet["ip_version"] == 4 for subnet in router_port.on_network(tx, network["id"])):
-        raise bad_request(
-            f"Bad local_ip request: Network {network_id} does not contain any IPv4 subnet.", "BadRequest"
-        )
+        raise bad_request(f"Bad local_ip request: Network {network_id} does not contain any IPv4 subnet.", "BadRequest")
     values: dict[str, Any] = {
         "project_id": project_id,
         "network_id": network["id"],
@@ -179,6 +177,4 @@ ASSOCIATION = Resource(
 
 RESOURCES = (LOCAL_IP, ASSOCIATION)
 
-EXTENSIONS = (
-    Extension("local_ip", "Local IP", "Support Node Local Virtual IP", "2021-07-26T10:00:00-00:00"),
-)
+EXTENSIONS = (Extension("local_ip", "Local IP", "Support Node Local Virtual IP", "2021-07-26T10:00:00-00:00"),)

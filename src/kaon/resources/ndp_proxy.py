@@ -20,9 +20,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Let a router answer for an address of a port: the one named, or the first that the router reaches."""
     port, router = visible.port(tx, body["port_id"]), visible.router(tx, body["router_id"])
     column = PORT.table.c
-    legs = records.select(
-        tx.conn, PORT, column.device_id == router["id"], column.network_id == port["network_id"]
-    )
+    legs = records.select(tx.conn, PORT, column.device_id == router["id"], column.network_id == port["network_id"])
     if not legs:
         raise _unreachable(port, router)
     if not router["enable_ndp_proxy"]:

@@ -35,7 +35,9 @@ def demand_kept(tx: Transaction, port: Record, fixed_ips: Sequence[dict[str, str
             "has been associated to a floating ip.",
             "BadRequest",
         )
-    if not kept.issuperset(item["local_ip_address"] for item in records.by(tx.conn, local_ip, local_port_id=port["id"])):
+    if not kept.issuperset(
+        item["local_ip_address"] for item in records.by(tx.conn, local_ip, local_port_id=port["id"])
+    ):
         raise bad_request(
             f"Bad port request: Cannot update the fixed_ips of the port {port['id']}, because a local IP has its "
             "address from it.",

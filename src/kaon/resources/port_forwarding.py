@@ -263,7 +263,9 @@ EXTENSIONS = (
         "2022-05-06T10:00:00-00:00",
     ),
     Extension(
-        _RANGES, "Floating IP Port Forwarding support port ranges", "Add support to port ranges",
+        _RANGES,
+        "Floating IP Port Forwarding support port ranges",
+        "Add support to port ranges",
         "2020-07-01T10:00:00-00:00",
     ),
     Extension(
