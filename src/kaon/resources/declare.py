@@ -364,7 +364,7 @@ def standard(
     """
     head = [Attribute("id", types.UUID, internal=not identified)]
     if named:
-        head.append(Attribute("name", types.name(), default="", post=True, put=True))
+        head.append(Attribute("name", types.name(), default="", post=True, put=True, index=True))
     if owned:
         head += [
             Attribute(
