@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from kaon.resources import dns, ipam, records, router_port, types, visible
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, not_found
-from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
 from kaon.resources.roles import ADMIN_OR_MANAGER, ADMIN_OR_MEMBER
@@ -40,12 +39,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 
 def _external(tx: Transaction, id: str) -> Record:
-    network = records.get(tx.conn, NETWORK, id)
-    mine = {"*", tx.caller.project_id}
-    own = tx.caller.is_admin or network["project_id"] == tx.caller.project_id
-    if not own and not mine & {*network["external_to"], *network["shared_with"]}:
-        raise records.missing(NETWORK, id)
-    if not network["external_to"] or not (own or mine & set(network["external_to"])):
+    network = visible.network(tx, id)
+    if not visible.as_external(tx, network):
         raise _refused(f"Network {id} is not a valid external network")
     return network
 
@@ -306,6 +301,12 @@ FLOATINGIP = Resource(
 RESOURCES = (FLOATINGIP,)
 
 EXTENSIONS = (
+    Extension(
+        "floatingip-autodelete-internal",
+        "Autodelete floating IPs of internal networks",
+        "Autodelete unused floating IPs of networks being turned to router:external=False",
+        "2019-01-24T00:00:00-00:00",
+    ),
     Extension(
         "floating-ip-router-writable",
         "Floating IP Router (writable)",

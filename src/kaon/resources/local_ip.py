@@ -109,12 +109,12 @@ def _associate(tx: Transaction, body: dict[str, Any]) -> Record:
     return records.insert(tx, ASSOCIATION, made)
 
 
+def _change(tx: Transaction, association: Record, body: dict[str, Any]) -> Record:
+    return records.update(tx, ASSOCIATION, association, body)
+
+
 def _dissociate(tx: Transaction, association: Record) -> None:
     records.delete(tx, ASSOCIATION, association)
-
-
-def _unchangeable(_tx: Transaction, association: Record, _body: dict[str, Any]) -> Record:
-    return association
 
 
 _ID = types.nullable(types.UUID)
@@ -162,7 +162,7 @@ ASSOCIATION = Resource(
         owner_shown=False,
     ),
     create=_associate,
-    update=_unchangeable,
+    update=_change,
     delete=_dissociate,
     create_rule=either(ADMIN, PARENT_OWNER_MEMBER),
     get_rule=either(ADMIN, PARENT_OWNER_READER),

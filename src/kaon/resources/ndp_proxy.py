@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -160,7 +161,7 @@ def demand_subnet_unused(tx: Transaction, router_id: str, subnet_id: str) -> Non
 
 ENABLE = Attribute(
     "enable_ndp_proxy",
-    types.nullable(types.BOOLEAN),
+    replace(types.nullable(types.BOOLEAN), shown=(bool, types.BOOLEAN.schema)),
     default=None,
     post=True,
     put=True,

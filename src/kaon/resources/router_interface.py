@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import dhcp_port, ipam, ndp_proxy, records, router_port
+from kaon.resources import dhcp_port, ipam, ndp_proxy, records, router_port, visible
 from kaon.resources.declare import named
 from kaon.resources.errors import bad_request, conflict, not_found
 from kaon.resources.ipam import ROUTER_INTERFACES
@@ -117,14 +117,7 @@ def _ipv6_port(tx: Transaction, router_id: str, network_id: str) -> Record | Non
 
 
 def _add_port(tx: Transaction, router: Record, id: str) -> Record:
-    port = records.get(tx.conn, PORT, id)
-    project = tx.caller.project_id
-    if (
-        not tx.caller.is_admin
-        and project != port["project_id"]
-        and project != records.get(tx.conn, NETWORK, port["network_id"])["project_id"]
-    ):
-        raise records.missing(PORT, id)
+    port = visible.port(tx, id)
     if port["device_id"]:
         raise conflict(
             "PortInUse",

@@ -11,10 +11,19 @@ from kaon.store.transaction import Transaction
 def network(tx: Transaction, id: str) -> Record:
     """A network of the caller's own, or one opened to it in either way."""
     found = records.get(tx.conn, named("network"), id)
-    opened = {*found["shared_with"], *found["external_to"]} & {"*", tx.caller.project_id}
-    if not (tx.caller.is_admin or opened or found["project_id"] == tx.caller.project_id):
+    if not _open(tx, found, "shared_with", "external_to"):
         raise records.missing(named("network"), id)
     return found
+
+
+def as_external(tx: Transaction, network: Record) -> bool:
+    """Whether the caller may have gateways and floating IPs on a network."""
+    return bool(network["external_to"]) and _open(tx, network, "external_to")
+
+
+def _open(tx: Transaction, network: Record, *ways: str) -> bool:
+    opened = any({"*", tx.caller.project_id} & set(network[way]) for way in ways)
+    return opened or tx.caller.is_admin or network["project_id"] == tx.caller.project_id
 
 
 def port(tx: Transaction, id: str) -> Record:
