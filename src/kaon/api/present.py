@@ -149,9 +149,11 @@ class Presenter:
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
         so that an encoded row stays right."""
-        for name, kind, key in self._resource.children:
-            other = named(kind)
-            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+        for attribute, kind, key in self._resource.children:
+            other, name = named(kind), attribute.name
+            shown = [item for item in other.attributes if item.shown and not item.internal]
+            if attribute.child_names:
+                shown = [item for item in shown if item.name in attribute.child_names]
             held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
             for child in records.select(conn, other, other.table.c[key].in_(list(held))):
                 held[child[key]].append(
@@ -162,7 +164,7 @@ class Presenter:
             other = named(kind)
             ids = {record[key] for record in found if record[key]}
             parts = {
-                item["id"]: {part: item[part] for part in names}
+                item["id"]: item[names] if isinstance(names, str) else {part: item[part] for part in names}
                 for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
             }
             found = [{**record, name: parts.get(record[key])} for record in found]

@@ -138,7 +138,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     stored = records.update(tx, PORT, port, changes)
     bindings.follow(tx, stored)
     if "fixed_ips" in changes:
-        port_followers.follow(tx, stored)
+        stored = port_followers.follow(tx, stored)
     if mac != port["mac_address"]:
         trunk_details.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
@@ -177,14 +177,14 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
+    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 
 def remove(tx: Transaction, port: Record) -> None:
     """Remove a port of whatever kind, with its addresses and its place on a host; floating IPs let go of it."""
-    floatingip, attachment = named("floatingip"), named("attachment")
-    for item in records.by(tx.conn, floatingip, port_id=port["id"]):
-        floatingip.update(tx, item, {"port_id": None})
+    attachment = named("attachment")
+    port = port_followers.leave(tx, port)
     subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)
