@@ -180,10 +180,18 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
 
 
 def _tolerant(app: ASGIApp) -> ASGIApp:
-    """Serve paths as Neutron tolerates them: with a slash at the end, and collections and members with `.json`."""
+    """Serve paths as Neutron tolerates them: with a slash at the end, and collections and members with `.json`.
+
+    Clients have come to write some collections with underscores where others, and Neutron, have hyphens.
+    """
+    spellings = {item.url.replace("-", "_"): item.url for item in resources() if "-" in item.url and not item.within}
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
+        word = path[6:].partition("/")[0].removesuffix(".json") if path.startswith("/v2.0/") else ""
+        if word in spellings:
+            path = f"/v2.0/{spellings[word]}{path[6 + len(word) :]}"
+            scope = {**scope, "path": path}
         if path.startswith("/v2.0/") and path.endswith(("/", ".json")) and path != DOCUMENT:
             path = path.rstrip("/")
             # A tag may end in it, an id does not.

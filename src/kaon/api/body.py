@@ -32,7 +32,7 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 def items(resource: Resource, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     """The raw resources in a creation body, and whether it was a bulk one."""
-    bulk = resource.many in body
+    bulk = resource.many in body and (resource.many != resource.one or isinstance(body[resource.many], list))
     found = body[resource.many] if bulk else [body.get(resource.one)]
     if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
         raise bad_request(
@@ -98,18 +98,18 @@ def for_creation(resource: Resource, raw: Mapping[str, Any], caller: Caller) -> 
         elif attribute.post and attribute.default is not UNSET:
             parsed[attribute.name] = attribute.default
     if "project_id" in resource.by_name:
-        parsed["project_id"] = _project(parsed.get("project_id"), caller)
+        parsed["project_id"] = _project(parsed.get("project_id", caller.project_id), caller)
     return parsed
 
 
-def _project(wanted: str | None, caller: Caller) -> str:
-    may = caller.is_admin or caller.is_service
-    if wanted is not None and wanted != caller.project_id and not may:
+def _project(wanted: str | None, caller: Caller) -> str | None:
+    """The project of a new resource; None, where its type admits that, is nobody's: what holds for all projects."""
+    if wanted != caller.project_id and not (caller.is_admin or caller.is_service):
         raise bad_request(
             "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request is not allowed for "
             "current user."
         )
-    return caller.project_id if wanted is None else wanted
+    return wanted
 
 
 def for_update(resource: Resource, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -232,6 +232,8 @@ async def act(service: Service, action: Action, place: Place, raw: bytes, caller
             return _encode(answer)
         return _named(service.resource, service.presenter.written(tx.conn, answer, caller).row)
 
+    if action.method == "GET":
+        return await service.store.read(lambda conn: run(Transaction(conn, caller)))
     return await service.store.write(run, caller)
 
 

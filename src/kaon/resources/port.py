@@ -11,6 +11,7 @@ from kaon.caller import Caller
 from kaon.resources import (
     dhcp_port,
     ipam,
+    log,
     port_addresses,
     port_attributes,
     port_filters,
@@ -30,6 +31,7 @@ from kaon.resources.roles import (
     READER,
     either,
 )
+from kaon.resources.trunk import details as trunk_details
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -130,6 +132,8 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     stored = records.update(tx, PORT, port, changes)
     if "fixed_ips" in changes:
         port_followers.follow(tx, stored)
+    if mac != port["mac_address"]:
+        trunk_details.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
     if joins or gives_room:
         dhcp_port.ensure(tx, port["network_id"])
@@ -162,6 +166,7 @@ def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
 
 def delete(tx: Transaction, port: Record) -> None:
     """A client's DELETE: refused for the ports by which routers and floating IPs reach a network."""
+    trunk_details.demand_in_no_trunk(port)
     if port["device_owner"] in ipam.ROUTER_OWNERS and port["fixed_ips"]:
         kind = "floatingip" if port["device_owner"] == "network:floatingip" else "router"
         if records.find(tx.conn, named(kind), port["device_id"]) is not None:
@@ -182,6 +187,7 @@ def remove(tx: Transaction, port: Record) -> None:
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)
     port_security.leave(tx, port["id"])
+    log.forget(tx, target_id=port["id"])
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)

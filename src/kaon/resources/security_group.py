@@ -8,10 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import quota, records, types
-from kaon.resources.declare import Attribute, Extension, FirstNeed, Resource, named, standard
+from kaon.resources import log, quota, records, types
+from kaon.resources.declare import UNSET, Attribute, Extension, FirstNeed, Resource, named, standard
 from kaon.resources.errors import conflict
 from kaon.resources.roles import ADMIN, READER, either
+from kaon.resources.security_groups_default_statefulness import is_stateful
 from kaon.resources.sharing import in_default_rules, is_shared, opened, shared_filter
 from kaon.store.journal import Record
 from kaon.store.schema import metadata
@@ -71,6 +72,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a group with the default rules; unless the operator changed those, all gets out and nothing in."""
     _demand_other_name(body)
     project = body["project_id"]
+    body.setdefault("stateful", is_stateful(tx, project))
     if project:
         default_group(tx, project)
         # The default group may just have taken the last place.
@@ -118,6 +120,7 @@ def delete(tx: Transaction, group: Record) -> None:
         rule.delete(tx, item)
     for item in records.select(tx.conn, policy, policy.table.c.object_id == group["id"]):
         records.delete(tx, policy, item)
+    log.forget(tx, resource_id=group["id"])
     records.delete(tx, SECURITY_GROUP, records.get(tx.conn, SECURITY_GROUP, group["id"]))
 
 
@@ -129,7 +132,7 @@ SECURITY_GROUP = Resource(
     name="security_group",
     collection="security_groups",
     attributes=standard(
-        Attribute("stateful", types.BOOLEAN, default=True, post=True, put=True, alias="stateful-security-group"),
+        Attribute("stateful", types.BOOLEAN, default=UNSET, post=True, put=True, alias="stateful-security-group"),
         Attribute(
             "shared",
             types.BOOLEAN,

@@ -171,8 +171,8 @@ SUBNET = Resource(
     attributes=standard(
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("ip_version", types.one_of(4, 6), default=REQUIRED, post=True),
-        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True),
-        Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True),
+        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True, index=True),
+        Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True, index=True),
         Attribute(
             "allocation_pools",
             types.list_of(_POOL, unique=False),

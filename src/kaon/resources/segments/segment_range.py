@@ -186,7 +186,6 @@ NETWORK_SEGMENT_RANGE = Resource(
     get_rule=ADMIN,
     update_rule=ADMIN,
     delete_rule=ADMIN,
-    path="network_segment_ranges",
 )
 
 RESOURCES = (NETWORK_SEGMENT_RANGE,)
