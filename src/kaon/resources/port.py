@@ -47,14 +47,14 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     owner, id = body["device_owner"], types.new_id()
     _demand_own_router(tx, owner, body["device_id"], body["project_id"])
     mac = port_addresses.mac_address(tx, network["id"], body.get("mac_address"))
-    wanted = body.get("fixed_ips")
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
         "id": id,
         "mac_address": mac,
-        "fixed_ips": port_addresses.first(tx, id, network["id"], owner, mac, wanted),
-        "ip_allocation": "none" if wanted == [] else "immediate",
+        **port_addresses.first(
+            tx, id, network["id"], owner, mac, body.get("fixed_ips"), body.get("binding:host_id") or ""
+        )._asdict(),
         "status": "DOWN",
         **UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
@@ -112,7 +112,9 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         _demand_movable(tx, port, mac)
     gives_room = "fixed_ips" in body and dhcp_port.is_waiting(tx, port["fixed_ips"])
     if "fixed_ips" in body or mac != port["mac_address"]:
-        changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
+        changes["fixed_ips"] = port_addresses.changed(
+            tx, port, body.get("fixed_ips"), mac, after["binding:host_id"] or ""
+        )
         port_followers.demand_kept(tx, port, changes["fixed_ips"])
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
@@ -120,6 +122,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+        changes |= port_addresses.on_host(tx, port, changes["binding:host_id"], "fixed_ips" in body)
         if changes["binding:host_id"] != port["binding:host_id"] and is_bound(port):
             raise conflict(
                 "PortBound",
