@@ -204,7 +204,8 @@ def main() -> None:
     catalog.resources()
     orders.return_large_blocks()
     spans = tuple(SegmentRange(*config.segment_range(text)) for text in settings.network.segment_ranges)
-    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota), spans))
+    quotas = msgspec.structs.asdict(settings.quota)
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, quotas, settings.physical_networks, spans))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",

@@ -172,6 +172,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segments", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("routed", sa.Boolean(), nullable=True))
         batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_ipv6_address_scope"), ["ipv6_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_name"), ["name"], unique=False)
@@ -192,6 +193,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnetpools_name"), ["name"], unique=False)
 
     with op.batch_alter_table("subnets", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("segment_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
