@@ -162,7 +162,11 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
     for resource in resources():
         service = crud.serve(resource, store, policy)
         collection = f"/v2.0/{resource.url}"
-        found += [route(f"{collection}{path}", method, handler) for path, method, handler in tags.handlers(service)]
+        found += [
+            route(f"/v2.0/{url}{path}", method, handler)
+            for url in resource.tagged_at
+            for path, method, handler in tags.handlers(service)
+        ]
         found += [
             route(f"{collection}/{{id}}/{action.name}", action.method, _act(service, action))
             for action in resource.actions

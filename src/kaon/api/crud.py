@@ -82,7 +82,7 @@ async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = 
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
     resource, caller = service.resource, tx.caller
-    parents = service.presenter.demand_parents(tx.conn, values, caller)
+    parents = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
     target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))

@@ -73,13 +73,20 @@ class Presenter:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
         return found
 
-    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
-        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+    def demand_parents(
+        self, conn: sa.Connection, values: Record, caller: Caller, creating: bool = False
+    ) -> dict[str, Any]:
+        """`parents`, when all are there: raises a parent's 404 when there is no such thing that the caller may know of.
+
+        The parent below whose path something is created need only exist: the creation's own rule then refuses it to
+        strangers by a 403, as Neutron does.
+        """
         found = self.parents(conn, values, caller)
         for prefix, (attribute, kind) in self._resource.judged_with.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target and self._policy.allows(parent.rule("get"), target, credentials(caller))):
+            known = creating and prefix == "ext_parent"
+            if id and not (target and (known or self._policy.allows(parent.rule("get"), target, credentials(caller)))):
                 raise records.missing(parent, id)
         return found
 

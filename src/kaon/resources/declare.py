@@ -208,6 +208,8 @@ class Resource:
     """Name of several in bodies; `collection` by default."""
     within: tuple[str, str] | None = None
     """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
+    serves: Resource | None = None
+    """The resource whose records it serves by another path and under other words; it has no table of its own."""
     member: str = "id"
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
@@ -281,6 +283,8 @@ class Resource:
     @cached_property
     def table(self) -> sa.Table:
         """The table; columns are keyed by attribute name (``binding:host_id`` is column binding_host_id)."""
+        if self.serves is not None:
+            return self.serves.table
         columns = [
             sa.Column(
                 attribute.name.replace(":", "_"),
@@ -309,6 +313,12 @@ class Resource:
         """Path of the collection below /v2.0; ``{parent_id}`` stands for the parent that it is below."""
         own = self.path or self.collection.replace("_", "-")
         return f"{self.parent.url}/{{parent_id}}/{own}" if self.parent else own
+
+    @cached_property
+    def tagged_at(self) -> tuple[str, ...]:
+        """Paths of the collection below which tags are: its own, and as Neutron has it that without any prefix."""
+        bare = self.url.rpartition("/")[2]
+        return (self.url,) if self.parent or bare == self.url else (self.url, bare)
 
     @cached_property
     def missing(self) -> str:

@@ -12,6 +12,7 @@ from kaon.resources.errors import ApiError, bad_request, conflict, not_found
 from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.roles import ADMIN_OR_MANAGER
 from kaon.resources.subnet import SUBNET
 from kaon.store.journal import Record
@@ -27,6 +28,7 @@ def _refused(message: str) -> ApiError:
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Take an address of an external network, and lead it to a port when one is named."""
     dns.demand_both(body)
+    qos_addresses.demand_usable(tx, None, body)
     network = _external(tx, body["floating_network_id"])
     id = types.new_id()
     port = _take_address(tx, network, id, body.get("subnet_id"), body.get("floating_ip_address"))
@@ -188,6 +190,7 @@ def update(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> Record:
 
     A body without ``port_id`` keeps the association, but an empty one ends it: once there was nothing else to change.
     """
+    qos_addresses.demand_usable(tx, floatingip, body)
     changes = dict(body)
     if not body:
         changes.update(_association(tx, floatingip, {}))
@@ -236,6 +239,7 @@ FLOATINGIP = Resource(
             sort=False,
             alias="fip-port-details",
         ),
+        qos_addresses.FLOATINGIP_ATTRIBUTE,
         Attribute("floating_port_id", types.UUID, internal=True),
         named=False,
     ),

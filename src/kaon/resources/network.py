@@ -16,6 +16,7 @@ from kaon.resources import (
 from kaon.resources.declare import Extension, Resource, named
 from kaon.resources.errors import conflict
 from kaon.resources.network_access import EXTERNAL, SHARED, filter_external, grant, revoke, visible
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, READER, either
 from kaon.resources.segments import allocation, segment
 from kaon.store.journal import Record
@@ -36,6 +37,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     zone = ranges.take_lowest(tx, ZONES)
     if zone is None:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")
+    body["qos_policy_id"] = qos_networks.for_creation(tx, body)
     shared, external = body.pop("shared"), body.pop("router:external")
     id = types.new_id()
     segments = [allocation.reserve(tx, item, body["project_id"]) for item in segment.wanted(body)]
@@ -89,7 +91,9 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
     if body.get("is_default"):
         _demand_only_default(tx, network)
-    return records.update(tx, NETWORK, network, body)
+    stored = records.update(tx, NETWORK, network, body)
+    qos_networks.follow(tx, network, stored)
+    return stored
 
 
 AUTO_DELETED_OWNERS = ("network:dhcp",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kaon.resources import dns, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.resources.segments.allocation import TYPES
 
@@ -120,6 +121,7 @@ ATTRIBUTES = standard(
         alias="l2_adjacency",
     ),
     Attribute("routed", types.BOOLEAN, default=False, internal=True),
+    qos_networks.ATTRIBUTE,
     Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
     Attribute("shared_with", types.list_of(types.text(255)), internal=True),
     Attribute("external_to", types.list_of(types.text(255)), internal=True),

@@ -23,6 +23,7 @@ from kaon.resources import (
 from kaon.resources.declare import Resource, named
 from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN_OR_SERVICE,
     MEMBER,
@@ -50,6 +51,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
+        **qos_ports.for_creation(tx, id, body, network),
         "id": id,
         "mac_address": mac,
         **port_addresses.first(
@@ -106,7 +108,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     after = {**port, **body}
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
-    changes = {**body, **port_security.for_update(tx, port, body)}
+    changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaon.resources import dns, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
 from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS, VNIC_TYPES
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN,
     ADMIN_OR_MEMBER,
@@ -152,6 +153,7 @@ ATTRIBUTES = standard(
         alias="dns-integration",
     ),
     Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
+    *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
     tagged_at_creation=True,

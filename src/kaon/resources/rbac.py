@@ -22,6 +22,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "address_group": (SHARED,),
     "address_scope": (SHARED,),
     "security_group": (SHARED,),
+    "qos_policy": (SHARED,),
 }
 """What each type of object can be opened for."""
 
@@ -120,7 +121,9 @@ def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:
             f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
             "Details: a default security group rule names it.",
         )
-    lost = rbac_dependents.projects(tx, kind, action, object_id) - others - {owner, target}
+    # Who closes a network to all spares its owner and the next target; of all else Neutron spares nobody.
+    spared = {owner, target} if kind == "network" or policy["target_tenant"] != "*" else set()
+    lost = rbac_dependents.projects(tx, kind, action, object_id) - others - spared
     affected = sorted(project for project in lost if policy["target_tenant"] in ("*", project))
     if affected:
         raise conflict(

@@ -7,6 +7,7 @@ from typing import Any
 from kaon.resources import availability_zone, extra_route, records, router_gateway, router_interface, types
 from kaon.resources.declare import UNSET, Action, Attribute, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -25,6 +26,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         "external_gateway_info": None,
     }
     router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    router["gateway_qos_policy_id"] = qos_addresses.gateway_policy(router["external_gateway_info"])
     return records.insert(tx, ROUTER, router)
 
 
@@ -39,6 +41,7 @@ def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
         )
     if "external_gateway_info" in body:
         changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+        changes["gateway_qos_policy_id"] = qos_addresses.gateway_policy(changes["external_gateway_info"])
         # The gateway port's new addresses may have been written into the record already.
         router = records.get(tx.conn, ROUTER, router["id"])
     if "routes" in body or ("external_gateway_info" in body and router["routes"]):
@@ -61,6 +64,7 @@ _GATEWAY = types.nullable(
             "network_id": types.UUID,
             "enable_snat": types.BOOLEAN,
             "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
+            "qos_policy_id": qos_addresses.GATEWAY_FIELD,
         },
         required=("network_id",),
         empty=True,
@@ -144,6 +148,7 @@ ROUTER = Resource(
             sort=False,
             alias="router_availability_zone",
         ),
+        qos_addresses.ROUTER_ATTRIBUTE,
     ),
     create=create,
     update=update,

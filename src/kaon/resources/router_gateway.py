@@ -12,6 +12,7 @@ from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.router_port import GATEWAY, refused
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -36,6 +37,7 @@ def changed(tx: Transaction, router: Record, wanted: dict[str, Any] | None) -> d
         "network_id": network_id,
         "enable_snat": wanted.get("enable_snat", True),
         "external_fixed_ips": port["fixed_ips"],
+        **qos_addresses.of_gateway(tx, held, wanted),
     }
 
 
