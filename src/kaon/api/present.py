@@ -43,6 +43,7 @@ class Presenter:
         self._policy = policy
         self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
+        self._gathered = [attribute for attribute in self._shown if attribute.gathered is not None]
         self._before_it_was = {
             item.name: [] if value is None and isinstance(item.type.column, sa.JSON) else value
             for item, value in ((item, resource.initial[item.name]) for item in resource.stored)
@@ -168,6 +169,10 @@ class Presenter:
                 for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
             }
             found = [{**record, name: parts.get(record[key])} for record in found]
+        for attribute in self._gathered:
+            if attribute.gathered is not None:
+                values = attribute.gathered(conn, found)
+                found = [{**record, attribute.name: value} for record, value in zip(found, values, strict=True)]
         return found
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
@@ -212,8 +217,8 @@ class Presenter:
 
     def _load(self, conn: sa.Connection, wanted: Sequence[tuple[Record, View]], caller: Caller) -> None:
         """Encode what is wanted and not yet there at its revision."""
-        if self._resource.details:
-            # A change to the other record counts no revision of this one, so nothing can be kept.
+        if self._resource.details or self._gathered:
+            # A change to the other records counts no revision of this one, so nothing can be kept.
             self._encoded.clear()
         absent: dict[str, View] = {}
         for head, view in wanted:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import records, types
+from kaon.resources import defaults, records, types
 from kaon.resources.availability_zone import ZONE
 from kaon.resources.declare import Attribute, Extension, Resource
 from kaon.resources.errors import bad_request
@@ -38,7 +38,7 @@ def seen(tx: Transaction, host: str, engine: str) -> None:
     changes: dict[str, Any] = {
         "heartbeat": int(tx.now * 1000),
         "started_at": at,
-        "configurations": {"engine": engine},
+        "configurations": {"engine": engine, **defaults.mappings()},
         "revision_number": table.c.revision_number + 1,
     }
     if tx.execute(sa.update(table).where(table.c.host == host).values(changes)).rowcount:

@@ -48,7 +48,8 @@ class Attribute:
     whoever asks, and policy does not read it. `children` shows the records of
     another resource that name this one: (resource, its attribute that holds this id), of each only `child_names` where
     there are any. `details` shows a part of a record that this one names: (resource, own attribute that holds its id,
-    names of the part, or one name for that value alone). `internal` attributes
+    names of the part, or one name for that value alone). `gathered` computes it for several records at once from what
+    other tables hold, and nothing of it is kept. `internal` attributes
     are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
     the extension that brings it.
     """
@@ -72,12 +73,14 @@ class Attribute:
     children: tuple[str, str] | None = None
     child_names: tuple[str, ...] = ()
     details: tuple[str, str, tuple[str, ...] | str] | None = None
+    gathered: Callable[[sa.Connection, Sequence[Record]], Sequence[Any]] | None = None
     alias: str = ""
 
     @property
     def stored(self) -> bool:
         """Whether a column holds it."""
-        return self.derived is None and self.computed is None and self.children is None and self.details is None
+        elsewhere = (self.derived, self.computed, self.children, self.details, self.gathered)
+        return all(item is None for item in elsewhere)
 
 
 Rule = Callable[[Transaction, Record], Record]
