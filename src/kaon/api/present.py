@@ -15,6 +15,7 @@ from kaon.api.policy import Policy, credentials, target_of
 from kaon.caller import Caller
 from kaon.resources import records
 from kaon.resources.declare import Resource, named
+from kaon.resources.live import Live
 from kaon.store.journal import Record
 
 _encode = msgspec.json.Encoder().encode
@@ -38,9 +39,10 @@ class Written(NamedTuple):
 class Presenter:
     """Turns records into what a caller may see, for one resource, over all requests."""
 
-    def __init__(self, resource: Resource, policy: Policy) -> None:
+    def __init__(self, resource: Resource, policy: Policy, live: Live) -> None:
         self._resource = resource
         self._policy = policy
+        self.live = live
         self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
         names = {"id", "revision_number", *resource.head}
@@ -98,7 +100,8 @@ class Presenter:
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
         )
-        return self._policy.hidden(self._resource, target, creds), derived
+        live = tuple(attribute.live(head, self.live) for attribute in self._shown if attribute.live is not None)
+        return self._policy.hidden(self._resource, target, creds), (*derived, *live)
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
@@ -108,6 +111,8 @@ class Presenter:
             if attribute.name not in hidden:
                 if attribute.computed is not None:
                     value = attribute.computed(record)
+                elif attribute.live is not None:
+                    value = attribute.live(record, self.live)
                 else:
                     value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
                 if attribute.type.shown is not None:

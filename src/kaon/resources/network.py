@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from kaon.caller import Caller
 from kaon.resources import (
+    agent_placement,
     availability_zone,
     defaults,
     dns,
@@ -253,6 +254,7 @@ def delete(tx: Transaction, network: Record) -> None:
         subnet.delete(tx, item)
     network = records.get(tx.conn, NETWORK, network["id"])
     sharing.forget_policies(tx, network)
+    agent_placement.forget(tx, resource_id=network["id"])
     if network["provider:network_type"] in ("vxlan", "geneve", "gre"):
         ranges.give_back(tx, VNIS, network["provider:segmentation_id"])
     ranges.give_back(tx, ZONES, network["zone"])

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon.resources import availability_zone, extra_route, records, router_gateway, router_interface, types
+from kaon.resources import (
+    agent_placement,
+    availability_zone,
+    extra_route,
+    records,
+    router_gateway,
+    router_interface,
+    types,
+)
 from kaon.resources.declare import UNSET, Action, Attribute, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
@@ -51,6 +59,7 @@ def delete(tx: Transaction, router: Record) -> None:
     if router_interface.of(tx, router["id"]):
         raise conflict("RouterInUse", f"Router {router['id']} still has ports")
     router_gateway.changed(tx, router, None)
+    agent_placement.forget(tx, resource_id=router["id"])
     records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
 
 

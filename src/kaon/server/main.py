@@ -40,6 +40,7 @@ from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
 from kaon.resources.defaults import Defaults
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.hosts import Hosts
@@ -142,7 +143,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
     validator, own_routes = (keystone, []) if keystone is not None else await _identity(launch, store)
-    hosts, agents = Hosts(store, host_config(settings)), Agents(store)
+    live = Live()
+    hosts, agents = Hosts(store, host_config(settings)), Agents(store, live)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
@@ -156,6 +158,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         policy,
         settings.identity.url or f"{settings.public_url}/identity",
         [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
+        live,
     )
     # The configuration was loaded before privileges went, with a name in the place of the application.
     web.loaded_app = requests.wrap(app)
@@ -168,7 +171,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        work = (hosts.follow(channel.changed), hosts.store_states(), agents.store_started())
+        work = (hosts.follow(channel.changed), hosts.store_states(), agents.store_reports())
         background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
