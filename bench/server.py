@@ -108,15 +108,31 @@ class Kaon:
 
     def _log_in(self) -> None:
         password = (self.data / "admin-password").read_text().strip()
-        user = {"name": "admin", "domain": {"id": "default"}, "password": password}
-        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
-        identity = {"methods": ["password"], "password": {"user": user}}
-        reply, answer = self._request(
-            "POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}}
-        )
-        self.token, self.project = reply.headers["X-Subject-Token"], answer["token"]["project"]["id"]
-        limits = self.ask("GET", f"quotas/{self.project}")["quota"]
-        self.ask("PUT", f"quotas/{self.project}", {"quota": dict.fromkeys(limits, -1)})
+        self.token, self.project = self._authenticate("admin", password, "admin")
+        self._unlimited(self.project)
+
+    def tenant(self, name: str) -> str:
+        """The token of a new user, member of a new project of the same name that may have as much as it wants."""
+        keystone = "/identity/v3"
+        project = self._request("POST", f"{keystone}/projects", {"project": {"name": name}})[1]["project"]["id"]
+        user = self._request("POST", f"{keystone}/users", {"user": {"name": name, "password": name}})[1]["user"]["id"]
+        role = self._request("GET", f"{keystone}/roles?name=member")[1]["roles"][0]["id"]
+        self._request("PUT", f"{keystone}/projects/{project}/users/{user}/roles/{role}")
+        self._unlimited(project)
+        return self._authenticate(name, name, name)[0]
+
+    def _authenticate(self, user: str, password: str, project: str) -> tuple[str, str]:
+        """A token and the id of its project."""
+        who = {"name": user, "domain": {"id": "default"}, "password": password}
+        scope = {"project": {"name": project, "domain": {"id": "default"}}}
+        identity = {"methods": ["password"], "password": {"user": who}}
+        wanted = {"auth": {"identity": identity, "scope": scope}}
+        reply, answer = self._request("POST", "/identity/v3/auth/tokens", wanted)
+        return reply.headers["X-Subject-Token"], answer["token"]["project"]["id"]
+
+    def _unlimited(self, project: str) -> None:
+        limits = self.ask("GET", f"quotas/{project}")["quota"]
+        self.ask("PUT", f"quotas/{project}", {"quota": dict.fromkeys(limits, -1)})
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One request to the Network API on a connection of its own; a status that is no success ends the run."""

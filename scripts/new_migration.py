@@ -5,7 +5,8 @@
     scripts/new_migration.py --amend "First schema"    # write the newest one anew; only while nobody has run it
 
 The difference is taken on a temporary SQLite database. What is written is SQLAlchemy types only, so that it runs on
-PostgreSQL as well. Read it before you commit it: what happens to rows that are there is for you to say.
+PostgreSQL as well. Read it before you commit it: what happens to rows that are there is for you to say, below a line
+`# By hand:`, which `--amend` keeps.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ down_revision = {previous}
 def upgrade() -> None:
     """Bring the schema from {origin} to {number}."""
     {body}
-'''
+{by_hand}'''
+
+BY_HAND = "    # By hand:"
 
 
 def difference(folder: Path) -> UpgradeOps:
@@ -62,8 +65,10 @@ def main() -> None:
     parser.add_argument("--amend", action="store_true", help="replace the newest revision")
     arguments = parser.parse_args()
     resources()
+    by_hand = ""
     if arguments.amend:
         for path in migrate.FOLDER.glob(f"{migrate.revisions()[-1]}_*.py"):
+            by_hand = "".join(path.read_text().partition(BY_HAND)[1:])
             path.unlink()
         migrate.revisions.cache_clear()
     known = migrate.revisions()
@@ -79,6 +84,7 @@ def main() -> None:
         previous=f'"{known[-1]}"' if known else None,
         origin=known[-1] if known else "nothing",
         body=body.strip(),
+        by_hand=by_hand,
     )
     words = re.sub(r"[^a-z0-9]+", "_", arguments.message.lower()).strip("_")
     path = migrate.FOLDER / f"{number}_{words}.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,3 +20,13 @@ def until(predicate: Callable[[], T], seconds: float = 5.0, what: str = "") -> T
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds} s: {what or predicate}")
         time.sleep(0.005)
+
+
+async def soon(predicate: Callable[[], T], what: str, seconds: float = 5.0) -> T:
+    """`until` for what happens on the event loop of the test."""
+    deadline = time.monotonic() + seconds
+    while not (result := predicate()):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        await asyncio.sleep(0.001)
+    return result

@@ -82,6 +82,12 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rbac_policy: Annotated[int, Meta(ge=-1, description="RBAC policies of a project")] = 10
 
 
+class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The history of all changes."""
+
+    keep_days: Annotated[int, Meta(ge=0, description="Days for which changes are kept; 0: for ever")] = 0
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is logged, and how; it goes to standard error."""
 
@@ -111,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dns: Dns = Dns()
     network: Network = Network()
     quota: Quota = Quota()
+    journal: Journal = Journal()
     log: Log = Log()
 
     def __post_init__(self) -> None:

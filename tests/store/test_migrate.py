@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 import kaon.identity.tables  # noqa: F401 (its tables belong to the schema)
 from kaon.resources import ranges
 from kaon.resources.catalog import first_starts, resources
-from kaon.store import migrate, sqlite
+from kaon.store import journal, migrate, sqlite
 from kaon.store.engine import Store
 from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
@@ -119,6 +119,28 @@ async def test_an_older_database_is_brought_up_with_what_it_holds(
     finally:
         for cached in (migrate.revisions, migrate._scripts):
             cached.cache_clear()
+
+
+async def test_what_was_journalled_before_there_were_owners_has_them_now(tmp_path: Path) -> None:
+    path = tmp_path / "kaon.db"
+    writing, _ = sqlite.engines(path)
+    rows = [
+        ("port", None, '{"id": "1", "project_id": "red"}'),
+        ("port", '{"id": "1", "project_id": "red"}', None),
+        ("agent", None, '{"id": "2"}'),
+    ]
+    with writing.connect() as conn, conn.begin():
+        migrate.run_revisions(conn, "0001")
+        for kind, before, after in rows:
+            conn.execute(
+                sa.text("INSERT INTO journal VALUES (NULL, 1.0, 'req', 'user', 'admin', :kind, '1', :before, :after)"),
+                {"kind": kind, "before": before, "after": after},
+            )
+    writing.dispose()
+    store = await migrate.open_store(path)
+    entries = store.read_now(lambda conn: journal.page(conn, journal.Wanted(), 10))
+    assert [(entry.owner_id, entry.user_name) for entry in entries] == [("red", ""), ("red", ""), ("", "")]
+    store.close()
 
 
 def test_the_revisions_are_sql_that_postgresql_takes_too() -> None:

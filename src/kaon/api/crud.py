@@ -32,11 +32,12 @@ class Service(NamedTuple):
     store: Store
     policy: Policy
     presenter: Presenter
+    live: Live
 
 
 def serve(resource: Resource, store: Store, policy: Policy, live: Live) -> Service:
     """Set up a resource for serving."""
-    return Service(resource, store, policy, Presenter(resource, policy, live))
+    return Service(resource, store, policy, Presenter(resource, policy, live), live)
 
 
 async def _write(service: Service, run: Callable[[Transaction], list[Written]], caller: Caller) -> list[bytes]:
@@ -134,7 +135,7 @@ async def index(
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
-        chosen = queries.statement(resource, presenter.columns, query, caller, presenter.live, marker)
+        chosen = queries.statement(resource, presenter.columns, query, caller, service.live, marker)
         for attribute, id in _below(service, conn, parent_id, caller).items():
             chosen = chosen.where(resource.table.c[attribute] == id)
         heads = [dict(zip(presenter.head, row, strict=True)) for row in conn.execute(chosen)]
@@ -233,6 +234,8 @@ async def act(service: Service, action: Action, place: Place, raw: bytes, caller
             return _encode(answer)
         return _named(service.resource, service.presenter.written(tx.conn, answer, caller).row)
 
+    if action.method == "GET":
+        return await service.store.read(lambda conn: run(Transaction(conn, caller)))
     return await service.store.write(run, caller)
 
 

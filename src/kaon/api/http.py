@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from kaon.api.body import MAX_BODY
 from kaon.caller import Caller
@@ -24,11 +24,12 @@ Authenticate = Callable[[str, str], Awaitable[Caller]]
 
 
 class Answer(NamedTuple):
-    """A response: status, JSON body, and headers."""
+    """A response: status, JSON body, and headers; or server-sent events, as they come."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = MappingProxyType({})
+    events: AsyncIterator[bytes] | None = None
 
 
 Handler = Callable[[Request, Caller], Awaitable[Answer]]
@@ -95,6 +96,8 @@ def endpoint(
         except sa.exc.OperationalError as error:
             answer = _unavailable(error, request_id)
         headers = {"x-openstack-request-id": request_id, **answer.headers}
+        if answer.events is not None:
+            return StreamingResponse(answer.events, answer.status, headers, "text/event-stream")
         media = "application/json" if answer.body else None
         return Response(answer.body, answer.status, headers, media)
 

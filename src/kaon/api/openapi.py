@@ -173,6 +173,8 @@ def _operation(
 
 def _act(resource: Resource, action: Action) -> Schema:
     answer = _ref("schemas", f"{resource.name}_answer") if action.shows else {"type": "object"}
+    if action.method == "GET":
+        return _operation(action.name, resource.collection, _answers(action.status, answer, (403, *_FINDING)))
     done = _answers(action.status, answer, _ACTING)
     return _operation(action.name, resource.collection, done, action.parse.schema)
 

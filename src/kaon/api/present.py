@@ -37,14 +37,21 @@ class Written(NamedTuple):
 
 
 class Presenter:
-    """Turns records into what a caller may see, for one resource, over all requests."""
+    """Turns records into what a caller may see, for one resource, over all requests.
 
-    def __init__(self, resource: Resource, policy: Policy, live: Live) -> None:
+    Without `live`, what only this process knows is not shown: records of the past have no such thing.
+    """
+
+    def __init__(self, resource: Resource, policy: Policy, live: Live | None = None) -> None:
         self._resource = resource
         self._policy = policy
-        self.live = live
+        self._live = live
         self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
+        self._before_it_was = {
+            item.name: [] if value is None and isinstance(item.type.column, sa.JSON) else value
+            for item, value in ((item, resource.initial[item.name]) for item in resource.stored)
+        }
         names = {"id", "revision_number", *resource.head}
         names.update(name for name in ("project_id",) if name in resource.by_name)
         names.update(attribute for attribute, _collection in resource.judged_with.values())
@@ -100,8 +107,12 @@ class Presenter:
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
         )
-        live = tuple(attribute.live(head, self.live) for attribute in self._shown if attribute.live is not None)
-        return self._policy.hidden(self._resource, target, creds), (*derived, *live)
+        return self._policy.hidden(self._resource, target, creds), (*derived, *self._live_values(head))
+
+    def _live_values(self, head: Record) -> tuple[Any, ...]:
+        if self._live is None:
+            return ()
+        return tuple(item.live(head, self._live) for item in self._shown if item.live is not None)
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
@@ -111,15 +122,34 @@ class Presenter:
             if attribute.name not in hidden:
                 if attribute.computed is not None:
                     value = attribute.computed(record)
-                elif attribute.live is not None:
-                    value = attribute.live(record, self.live)
+                elif attribute.live is not None and self._live is not None:
+                    value = attribute.live(record, self._live)
+                elif attribute.derived is not None:
+                    value = attribute.derived(record, caller)
+                elif attribute.name in record:
+                    value = record[attribute.name]
                 else:
-                    value = attribute.derived(record, caller) if attribute.derived else record[attribute.name]
+                    continue
                 if attribute.type.shown is not None:
                     value = attribute.type.shown[0](value)
                 if value is not None or not attribute.sparse:
                     shown[attribute.name] = value
         return shown
+
+    def past(
+        self, conn: sa.Connection, record: Record, caller: Caller, creds: Mapping[str, Any], owner: str
+    ) -> dict[str, Any] | None:
+        """A record of the journal as the API would show it; None when the caller may not see it.
+
+        What it showed of other records is not told. What it is a part of may be gone: that was `owner`'s then.
+        """
+        # What an attribute held before there was such an attribute.
+        record = {**self._before_it_was, **record}
+        parents = self.parents(conn, record, caller)
+        if "project_id" not in record:
+            parents = {**{f"{prefix}:project_id": owner for prefix in self._resource.judged_with}, **parents}
+        view = self.view(conn, record, caller, creds, parents)
+        return None if view is None else self.dress(record, caller, view)
 
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,

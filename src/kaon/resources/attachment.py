@@ -123,7 +123,7 @@ ATTACHMENT = Resource(
         Attribute("tap", types.text(15)),
         Attribute("instance_id", types.text(255)),
         Attribute("hostname", types.text(255)),
-        Attribute("user_data", types.text(2**20)),
+        Attribute("user_data", types.text(2**20), internal=True),
         named=False,
         owned=False,
         tags=False,

@@ -368,7 +368,7 @@ def standard(
     """
     head = [Attribute("id", types.UUID)]
     if named:
-        head.append(Attribute("name", types.name(), default="", post=True, put=True))
+        head.append(Attribute("name", types.name(), default="", post=True, put=True, index=True))
     if owned:
         head += [
             Attribute("project_id", types.text(255), post=True, index=True, alias="project-id"),

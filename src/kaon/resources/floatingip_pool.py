@@ -8,7 +8,8 @@ from kaon.caller import Caller
 from kaon.resources import records
 from kaon.resources.declare import Ask, Call, Extension
 from kaon.resources.errors import bad_request
-from kaon.resources.network import EXTERNAL, NETWORK, accessible
+from kaon.resources.network import NETWORK
+from kaon.resources.network_access import EXTERNAL, accessible
 from kaon.resources.roles import ADMIN_OR_READER
 from kaon.resources.subnet import SUBNET
 from kaon.store.journal import Record

@@ -31,6 +31,7 @@ from kaon.resources.roles import (
     READER,
     either,
 )
+from kaon.resources.trunk import details as trunk_details
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -131,6 +132,8 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     stored = records.update(tx, PORT, port, changes)
     if "fixed_ips" in changes:
         port_followers.follow(tx, stored)
+    if mac != port["mac_address"]:
+        trunk_details.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
     if joins or gives_room:
         dhcp_port.ensure(tx, port["network_id"])
@@ -163,6 +166,7 @@ def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
 
 def delete(tx: Transaction, port: Record) -> None:
     """A client's DELETE: refused for the ports by which routers and floating IPs reach a network."""
+    trunk_details.demand_in_no_trunk(port)
     if port["device_owner"] in ipam.ROUTER_OWNERS and port["fixed_ips"]:
         kind = "floatingip" if port["device_owner"] == "network:floatingip" else "router"
         if records.find(tx.conn, named(kind), port["device_id"]) is not None:

@@ -14,6 +14,7 @@ from kaon.resources.roles import (
     SERVICE,
     either,
 )
+from kaon.resources.trunk import details as trunk
 
 _NETWORK_OWNER = either(ADMIN_OR_SERVICE, NETWORK_OWNER_MEMBER)
 _ON_SHARED = either(ADMIN_OR_SERVICE, NETWORK_OWNER_MEMBER, "rule:shared")
@@ -32,6 +33,7 @@ ATTRIBUTES = standard(
         put=True,
         post_rule=_NETWORK_OWNER,
         put_rule=either(ADMIN_OR_SERVICE, "role:manager and rule:network_owner"),
+        index=True,
     ),
     Attribute(
         "fixed_ips",
@@ -151,6 +153,7 @@ ATTRIBUTES = standard(
     ),
     Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
+    *trunk.ATTRIBUTES,
     tagged_at_creation=True,
 )
 

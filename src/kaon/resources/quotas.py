@@ -95,7 +95,7 @@ def _set(tx: Transaction, ask: Ask) -> dict[str, Any]:
         quota.set_limit(tx, name, project, limit)
     after = {**before, **limits}
     if after != before:
-        tx.changed("quota", project, {"id": project, **before} if before else None, {"id": project, **after})
+        tx.changed("quota", project, {"id": project, **before} if before else None, {"id": project, **after}, project)
     return {"quota": _in_force(tx, project)}
 
 
@@ -106,7 +106,7 @@ def _reset(tx: Transaction, ask: Ask) -> None:
     if not before:
         raise not_found("TenantQuotaNotFound", f"Quota for project {project} could not be found.")
     tx.execute(sa.delete(LIMITS).where(LIMITS.c.project_id == project))
-    tx.changed("quota", project, {"id": project, **before}, None)
+    tx.changed("quota", project, {"id": project, **before}, None, project)
 
 
 _BODY: types.Schema = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from kaon.resources import usage
-from kaon.resources.declare import Resource
+from kaon.resources.declare import Resource, named
 from kaon.resources.errors import ApiError, not_found
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -85,6 +85,17 @@ def by(conn: sa.Connection, resource: Resource, **equal: Any) -> list[Record]:
     return [dict(zip(resource.names, row, strict=True)) for row in rows]
 
 
+def _owner(tx: Transaction, resource: Resource, record: Record) -> str:
+    """The project to which a record belongs: its own, else that of what it is a part of; "" for none."""
+    if "project_id" in record:
+        return record["project_id"] or ""
+    for attribute, kind in resource.judged_with.values():
+        held = find(tx.conn, named(kind), record[attribute]) if record[attribute] else None
+        if held is not None:
+            return _owner(tx, named(kind), held)
+    return ""
+
+
 def insert(tx: Transaction, resource: Resource, values: Mapping[str, Any]) -> Record:
     """Store a new record from a complete set of values; id, times and revision are filled in. Returns it."""
     now = timestamp(tx.now)
@@ -94,7 +105,7 @@ def insert(tx: Transaction, resource: Resource, values: Mapping[str, Any]) -> Re
     if resource.quota is not None:
         usage.add(tx, resource.name, record["project_id"], 1)
     tx.execute(_of(resource).insert, record)
-    tx.changed(resource.name, record["id"], None, record)
+    tx.changed(resource.name, record["id"], None, record, _owner(tx, resource, record))
     return record
 
 
@@ -104,7 +115,7 @@ def update(tx: Transaction, resource: Resource, before: Record, changes: Mapping
         return before
     after = {**before, **changes, "updated_at": timestamp(tx.now), "revision_number": before["revision_number"] + 1}
     tx.execute(_of(resource).update, {**after, "_id": after["id"]})
-    tx.changed(resource.name, after["id"], before, after)
+    tx.changed(resource.name, after["id"], before, after, _owner(tx, resource, after))
     return after
 
 
@@ -113,7 +124,7 @@ def touch(tx: Transaction, resource: Resource, id: str) -> None:
     before = get(tx.conn, resource, id)
     after = {**before, "updated_at": timestamp(tx.now), "revision_number": before["revision_number"] + 1}
     tx.execute(_of(resource).update, {**after, "_id": id})
-    tx.changed(resource.name, id, before, after)
+    tx.changed(resource.name, id, before, after, _owner(tx, resource, after))
 
 
 def delete(tx: Transaction, resource: Resource, record: Record) -> None:
@@ -121,7 +132,7 @@ def delete(tx: Transaction, resource: Resource, record: Record) -> None:
     if resource.quota is not None:
         usage.add(tx, resource.name, record["project_id"], -1)
     tx.execute(_of(resource).delete, {"_id": record["id"]})
-    tx.changed(resource.name, record["id"], record, None)
+    tx.changed(resource.name, record["id"], record, None, _owner(tx, resource, record))
 
 
 def load_all(conn: sa.Connection, resources: Iterable[Resource]) -> Iterable[tuple[str, Record]]:

@@ -11,7 +11,8 @@ from kaon.caller import Caller
 from kaon.resources import dhcp_port, ipam, port_followers, records, subnet_rules, subnetpool, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, conflict
-from kaon.resources.network import EXTERNAL, NETWORK, SHARED, accessible
+from kaon.resources.network import NETWORK
+from kaon.resources.network_access import EXTERNAL, SHARED, accessible
 from kaon.resources.roles import ADMIN, ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER, NETWORK_OWNER_READER, READER, either
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -170,8 +171,8 @@ SUBNET = Resource(
     attributes=standard(
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("ip_version", types.one_of(4, 6), default=REQUIRED, post=True),
-        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True),
-        Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True),
+        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True, index=True),
+        Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True, index=True),
         Attribute(
             "allocation_pools",
             types.list_of(_POOL, unique=False),

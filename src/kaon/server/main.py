@@ -43,6 +43,7 @@ from kaon.resources.errors import ApiError
 from kaon.resources.live import Live
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
+from kaon.server.history import Feed, forget, history_routes
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
 from kaon.store import journal, migrate
@@ -97,15 +98,19 @@ def _handlers(store: Store, hosts: Hosts, agents: Agents) -> Handlers:
 
 
 class _Web(uvicorn.Server):
-    """A web server that says when it accepts requests."""
+    """A web server that says when it accepts requests, and when it is about to wait for the last ones to end."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_start = started
+        self._on_start, self._on_stop = started, stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
 
 def _keystone(settings: Settings) -> RemoteValidator | None:
@@ -152,14 +157,15 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     await channel.listen(socket.socket(fileno=launch.agent_fd))
     ready = asyncio.Event()
     requests = Requests()
-    app = create_app(
-        store,
-        authenticator(validator),
-        policy,
-        settings.identity.url or f"{settings.public_url}/identity",
-        [*own_routes, *metrics_routes(requests, store, channel, hosts, ready.is_set)],
-        live,
-    )
+    authenticate = authenticator(validator)
+    identity_url = settings.identity.url or f"{settings.public_url}/identity"
+    feed = Feed(store)
+    extra = [
+        *own_routes,
+        *metrics_routes(requests, store, channel, hosts, ready.is_set),
+        *history_routes(feed, policy, authenticate, identity_url),
+    ]
+    app = create_app(store, authenticate, policy, identity_url, extra, live)
     # The configuration was loaded before privileges went, with a name in the place of the application.
     web.loaded_app = requests.wrap(app)
 
@@ -171,12 +177,17 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         orders.announce_ready(launch)
 
     async with asyncio.TaskGroup() as tasks:
-        work = (hosts.follow(channel.changed), hosts.store_states(), agents.store_reports())
+        work = (
+            hosts.follow(channel.changed),
+            hosts.store_states(),
+            agents.store_reports(),
+            forget(store, settings.journal.keep_days),
+        )
         background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        await _Web(web, started).serve([socket.socket(fileno=descriptor) for descriptor in launch.api_fds])
+        await _Web(web, started, feed.end).serve([socket.socket(fileno=descriptor) for descriptor in launch.api_fds])
         for task in background:
             task.cancel()
     await channel.close()

@@ -55,7 +55,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._writing, self._reading = sqlite.engines(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._appended = asyncio.Event()
+        self.appended = asyncio.Event()
+        """Set when the journal has grown, and replaced by a new one: who takes it before reading misses nothing."""
         self._read_lock = threading.Lock()
         self.commits = 0
         self._thread = threading.Thread(target=self._write_forever, name="kaon-writer", daemon=True)
@@ -89,13 +90,18 @@ class Store:
     async def follow(self, seq: int) -> AsyncIterator[list[Change]]:
         """Yield the journal after `seq` in batches, for ever: what is there at once, then what comes as it comes."""
         while True:
-            self._appended.clear()
+            news = self.appended
             changes = await self.read(partial(journal.since, seq=seq, most=FOLLOWED))
             if changes:
                 seq = changes[-1].seq
                 yield changes
             if len(changes) < FOLLOWED:
-                await self._appended.wait()
+                await news.wait()
+
+    def wake(self) -> None:
+        """Wake who follows the journal: it has grown, or there is something else to look after."""
+        news, self.appended = self.appended, asyncio.Event()
+        news.set()
 
     def close(self) -> None:
         """Finish the writes that wait, then close the database."""
@@ -107,7 +113,7 @@ class Store:
     def _wake(self, done: list[_Done], appended: bool) -> None:
         """On the loop: wake who follows the journal, and who waits for these requests."""
         if appended:
-            self._appended.set()
+            self.wake()
         for job, result, error in done:
             if job.future.done():
                 continue

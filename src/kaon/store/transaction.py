@@ -31,14 +31,19 @@ class Transaction:
         """Run one statement (or one for each of several parameter sets) inside this transaction."""
         return self.conn.execute(statement, parameters)
 
-    def changed(self, kind: str, id: str, before: Record | None, after: Record | None) -> None:
-        """Note a change to intent; it is journalled when the transaction's function has returned."""
+    def changed(self, kind: str, id: str, before: Record | None, after: Record | None, owner: str = "") -> None:
+        """Note a change to intent; it is journalled when the transaction's function has returned.
+
+        `owner` is the project to which the changed thing belongs, "" for none.
+        """
         self._entries.append(
             {
                 "at": self.now,
                 "request_id": self.caller.request_id,
                 "user_id": self.caller.user_id,
+                "user_name": self.caller.user_name,
                 "project_id": self.caller.project_id,
+                "owner_id": owner,
                 "kind": kind,
                 "resource_id": id,
                 "before": before,

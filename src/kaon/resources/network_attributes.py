@@ -1,0 +1,98 @@
+"""What a network shows and takes: its attributes, each with its type and who may set and see it."""
+
+from __future__ import annotations
+
+from kaon.resources import dns, sharing, types
+from kaon.resources.declare import UNSET, Attribute, standard
+from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
+from kaon.resources.segment_allocation import TYPES
+
+ATTRIBUTES = standard(
+    Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
+    Attribute("status", types.text(16)),
+    Attribute("subnets", types.list_of(types.UUID), default=[], filter=False, sort=False),
+    Attribute(
+        "shared",
+        types.BOOLEAN,
+        default=False,
+        post=True,
+        put=True,
+        post_rule=ADMIN,
+        put_rule=ADMIN,
+        derived=sharing.is_shared,
+        filter=False,
+    ),
+    Attribute(
+        "router:external",
+        types.BOOLEAN,
+        default=False,
+        post=True,
+        put=True,
+        post_rule=ADMIN,
+        put_rule=ADMIN,
+        derived=lambda record, _caller: bool(record["external_to"]),
+        filter=False,
+        alias="external-net",
+    ),
+    *(
+        Attribute(
+            f"provider:{name}",
+            types.nullable(kind),
+            default=None,
+            post=True,
+            put=True,
+            post_rule=ADMIN,
+            put_rule=ADMIN,
+            get_rule=ADMIN,
+            alias="provider",
+        )
+        for name, kind in (
+            ("network_type", types.one_of(*TYPES)),
+            ("physical_network", types.text(64)),
+            ("segmentation_id", types.integer(0, 2**24 - 1)),
+        )
+    ),
+    Attribute("mtu", types.integer(0, 65535), default=UNSET, post=True, put=True, alias="net-mtu"),
+    Attribute(
+        "port_security_enabled",
+        types.BOOLEAN,
+        default=True,
+        post=True,
+        put=True,
+        post_rule=ADMIN_OR_MEMBER,
+        put_rule=ADMIN_OR_MEMBER,
+        alias="port-security",
+    ),
+    Attribute(
+        "is_default",
+        types.BOOLEAN,
+        default=False,
+        post=True,
+        put=True,
+        post_rule=ADMIN,
+        put_rule=ADMIN,
+        alias="external-net",
+    ),
+    Attribute(
+        "availability_zone_hints",
+        types.list_of(types.text(255)),
+        default=[],
+        post=True,
+        filter=False,
+        sort=False,
+        alias="network_availability_zone",
+    ),
+    Attribute(
+        "availability_zones",
+        types.list_of(types.text(255)),
+        filter=False,
+        sort=False,
+        alias="network_availability_zone",
+    ),
+    Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
+    Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
+    Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
+    Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
+    Attribute("shared_with", types.list_of(types.text(255)), internal=True),
+    Attribute("external_to", types.list_of(types.text(255)), internal=True),
+)

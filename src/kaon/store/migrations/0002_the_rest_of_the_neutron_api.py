@@ -1,0 +1,172 @@
+"""The rest of the Neutron API."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Bring the schema from 0001 to 0002."""
+    op.create_table(
+        "agent_placements",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("agent_id", sa.String(length=36), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("resource_id", sa.String(length=36), nullable=True),
+        sa.Column("hosted", sa.Boolean(), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_placements")),
+    )
+    with op.batch_alter_table("agent_placements", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_agent_placements_agent_id"), ["agent_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_agent_placements_resource_id"), ["resource_id"], unique=False)
+
+    op.create_table(
+        "logs",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("resource_type", sa.String(length=255), nullable=True),
+        sa.Column("resource_id", sa.String(length=36), nullable=True),
+        sa.Column("event", sa.String(length=64), nullable=True),
+        sa.Column("target_id", sa.String(length=36), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logs")),
+    )
+    with op.batch_alter_table("logs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_logs_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_logs_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_logs_resource_id"), ["resource_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_logs_target_id"), ["target_id"], unique=False)
+
+    op.create_table(
+        "metering_label_rules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("metering_label_id", sa.String(length=36), nullable=True),
+        sa.Column("direction", sa.String(length=64), nullable=True),
+        sa.Column("excluded", sa.Boolean(), nullable=True),
+        sa.Column("remote_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("source_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("destination_ip_prefix", sa.String(length=49), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_label_rules")),
+    )
+    with op.batch_alter_table("metering_label_rules", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_metering_label_rules_metering_label_id"), ["metering_label_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_metering_label_rules_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "metering_labels",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=1024), nullable=True),
+        sa.Column("shared", sa.Boolean(), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_labels")),
+    )
+    with op.batch_alter_table("metering_labels", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_metering_labels_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "security_groups_default_statefulness",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("stateful", sa.Boolean(), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups_default_statefulness")),
+    )
+    with op.batch_alter_table("security_groups_default_statefulness", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_security_groups_default_statefulness_project_id"), ["project_id"], unique=False
+        )
+
+    op.create_table(
+        "trunks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=True),
+        sa.Column("sub_ports", sa.JSON(), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
+    )
+    with op.batch_alter_table("trunks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_trunks_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_trunks_port_id"), ["port_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_trunks_project_id"), ["project_id"], unique=False)
+
+    with op.batch_alter_table("address_groups", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_groups_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("address_scopes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_scopes_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("agents", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("uq_agents_host"), type_="unique")
+        batch_op.create_unique_constraint(batch_op.f("uq_agents_agent_type_host"), ["agent_type", "host"])
+
+    with op.batch_alter_table("flavors", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_flavors_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("floatingips", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_floatingips_fixed_ip_address"), ["fixed_ip_address"], unique=False)
+
+    with op.batch_alter_table("journal", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("user_name", sa.String(length=255), server_default="", nullable=False))
+        batch_op.add_column(sa.Column("owner_id", sa.String(length=255), server_default="", nullable=False))
+        batch_op.drop_index(batch_op.f("ix_journal_resource"))
+        batch_op.create_index("ix_journal_resource", ["resource_id", "seq"], unique=False)
+        batch_op.create_index("ix_journal_kind", ["kind", "seq"], unique=False)
+        batch_op.create_index("ix_journal_owner", ["owner_id", "seq"], unique=False)
+        batch_op.create_index("ix_journal_owner_kind", ["owner_id", "kind", "seq"], unique=False)
+
+    with op.batch_alter_table("networks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
+        batch_op.create_index(batch_op.f("ix_networks_ipv6_address_scope"), ["ipv6_address_scope"], unique=False)
+        batch_op.create_index(batch_op.f("ix_networks_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("ports", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.create_index(batch_op.f("ix_ports_mac_address"), ["mac_address"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ports_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("routers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("security_groups", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_security_groups_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("subnetpools", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_subnetpools_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("subnets", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
