@@ -33,6 +33,7 @@ async def test_a_host_is_shown_as_the_agents_that_tools_look_for(cloud: Cloud) -
         ("host-1", "kaon-agent", True)
     }
     assert [item["availability_zone"] for item in found] == ["default", "default", None, None]
+    assert await agents(cloud, "?agent_type=DHCP Agent") == [found[0]]
     assert {item["resources_synced"] for item in found} == {None}
     assert found[2]["configurations"] == {"engine": "linux", "tunnel_types": ["vxlan"], "devices": 0}
     assert not {"heartbeat", "revision_number"} & set(found[0])

@@ -29,7 +29,7 @@ def handler(call: Call, store: Store, policy: Policy, live: Live) -> Handler:
         if presenter is not None:
             rows = presenter.many(tx.conn, answer, tx.caller)
             return b'{"%s":[%s]}' % (named(call.lists).many.encode(), b",".join(rows))
-        return b"" if answer is None else _encode(answer)
+        return b"" if call.status == 204 else _encode(answer)
 
     async def handle(request: Request, caller: Caller) -> Answer:
         raw = await read_body(request) if call.method in ("POST", "PUT") else b""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from kaon.caller import Caller
 from kaon.resources import agent_placement, records, types
 from kaon.resources.availability_zone import ZONE
 from kaon.resources.declare import Attribute, Extension, Resource, named
@@ -140,6 +141,11 @@ def _filter_alive(values: list[str], live: Live) -> sa.ColumnElement[bool]:
     return sa.or_(*(alive if value else ~alive for value in sorted(wanted)))
 
 
+def _filter_type(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
+    """Tools write the types in small letters and in capitals, which Neutron's databases take for the same."""
+    return sa.func.lower(AGENT.table.c.agent_type).in_([value.lower() for value in values])
+
+
 def _create(_tx: Transaction, _body: dict[str, Any]) -> Record:
     raise bad_request("Agents come to be when a host's agent connects, not by a request")
 
@@ -192,6 +198,7 @@ AGENT = Resource(
     update_rule=ADMIN,
     delete_rule=ADMIN,
     head=("heartbeat", "host"),
+    filters={"agent_type": _filter_type},
     live_filters={"alive": _filter_alive},
     methods=frozenset({"list", "show", "update", "delete"}),
     constraints=(sa.UniqueConstraint("agent_type", "host"),),
