@@ -66,20 +66,30 @@ async def test_an_administrator_has_an_agent_serve_a_network_and_no_more(cloud: 
     await report(cloud)
     dhcp = await agent(cloud, "DHCP")
     path = f"/agents/{dhcp['id']}/dhcp-networks"
-    network = await cloud.made("member:red", "/networks")
-    await cloud.made("member:red", "/subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    network, port = await network_with_port(cloud)
+    await attach(cloud, port["id"], "host-2")
     assert await networks_of(cloud, dhcp) == []
     assert await cloud("admin:ops", "POST", path, {"network_id": network["id"]}) == (201, None)
     assert await networks_of(cloud, dhcp) == [network["id"]]
-    ports = f"/ports?network_id={network['id']}&device_owner=network:dhcp"
-    assert len((await cloud("admin:ops", "GET", ports))[1]["ports"]) == 1
     again = await cloud("admin:ops", "POST", path, {"network_id": network["id"]})
     assert kind(again) == (409, "NetworkHostedByDHCPAgent")
     assert (await cloud("admin:ops", "DELETE", f"{path}/{network['id']}"))[0] == 204
     assert await networks_of(cloud, dhcp) == []
-    assert (await cloud("admin:ops", "GET", ports))[1]["ports"] == []
     gone = await cloud("admin:ops", "DELETE", f"{path}/{network['id']}")
     assert kind(gone) == (409, "NetworkNotHostedByDhcpAgent")
+
+
+async def test_dhcp_has_a_port_where_an_agent_shall_serve_a_network_that_nobody_is_in(cloud: Cloud) -> None:
+    await report(cloud)
+    dhcp = await agent(cloud, "DHCP")
+    network = await cloud.made("member:red", "/networks")
+    assert await cloud("admin:ops", "POST", f"/agents/{dhcp['id']}/dhcp-networks", {"network_id": network["id"]}) == (
+        201,
+        None,
+    )
+    await cloud.made("member:red", "/subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    ports = f"/ports?network_id={network['id']}&device_owner=network:dhcp"
+    assert len((await cloud("admin:ops", "GET", ports))[1]["ports"]) == 1
 
 
 async def test_a_network_that_is_taken_from_an_agent_stays_away_though_an_instance_is_there(cloud: Cloud) -> None:

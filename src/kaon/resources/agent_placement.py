@@ -43,12 +43,11 @@ def networks_on(conn: sa.Connection, agent_id: str, host: str) -> sa.Select[tupl
     id = named("network").table.c.id
     if not _is_up(conn, agent_id):
         return sa.select(id).where(sa.false())
-    attachment, port, subnet = (named(kind).table.c for kind in ("attachment", "port", "subnet"))
-    elsewhere_or_here = sa.select(attachment.network_id)
-    here = elsewhere_or_here.where(attachment.host == host)
-    asked = sa.select(port.network_id).where(port.device_owner != "network:dhcp")
+    attachment, subnet = named("attachment").table.c, named("subnet").table.c
+    anywhere = sa.select(attachment.network_id)
+    here = anywhere.where(attachment.host == host)
     served = sa.select(subnet.network_id).where(subnet.enable_dhcp)
-    by_itself = id.in_(served) & (id.in_(here) | (id.in_(asked) & id.not_in(elsewhere_or_here)))
+    by_itself = id.in_(served) & (id.in_(here) | id.not_in(anywhere))
     return sa.select(id).where(id.in_(_said(agent_id, True)) | (by_itself & id.not_in(_said(agent_id, False))))
 
 
