@@ -17,6 +17,7 @@ from kaon.caller import Caller
 from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -31,11 +32,12 @@ class Service(NamedTuple):
     store: Store
     policy: Policy
     presenter: Presenter
+    live: Live
 
 
-def serve(resource: Resource, store: Store, policy: Policy) -> Service:
+def serve(resource: Resource, store: Store, policy: Policy, live: Live) -> Service:
     """Set up a resource for serving."""
-    return Service(resource, store, policy, Presenter(resource, policy))
+    return Service(resource, store, policy, Presenter(resource, policy, live), live)
 
 
 async def _write(service: Service, run: Callable[[Transaction], list[Written]], caller: Caller) -> list[bytes]:
@@ -136,7 +138,7 @@ async def index(
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
-        chosen = queries.statement(resource, presenter.columns, query, caller, marker)
+        chosen = queries.statement(resource, presenter.columns, query, caller, service.live, marker)
         for attribute, id in _below(service, conn, parent_id, caller).items():
             chosen = chosen.where(resource.table.c[attribute] == id)
         heads = [dict(zip(presenter.head, row, strict=True)) for row in conn.execute(chosen)]

@@ -15,6 +15,7 @@ from kaon.api.policy import Policy, credentials, target_of
 from kaon.caller import Caller
 from kaon.resources import records
 from kaon.resources.declare import Resource, named
+from kaon.resources.live import Live
 from kaon.store.journal import Record
 
 _encode = msgspec.json.Encoder().encode
@@ -36,11 +37,15 @@ class Written(NamedTuple):
 
 
 class Presenter:
-    """Turns records into what a caller may see, for one resource, over all requests."""
+    """Turns records into what a caller may see, for one resource, over all requests.
 
-    def __init__(self, resource: Resource, policy: Policy) -> None:
+    Without `live`, what only this process knows is not shown: records of the past have no such thing.
+    """
+
+    def __init__(self, resource: Resource, policy: Policy, live: Live | None = None) -> None:
         self._resource = resource
         self._policy = policy
+        self._live = live
         self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
         self._gathered = [attribute for attribute in self._shown if attribute.gathered is not None]
@@ -110,7 +115,12 @@ class Presenter:
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
         )
-        return self._policy.hidden(self._resource, target, creds), derived
+        return self._policy.hidden(self._resource, target, creds), (*derived, *self._live_values(head))
+
+    def _live_values(self, head: Record) -> tuple[Any, ...]:
+        if self._live is None:
+            return ()
+        return tuple(item.live(head, self._live) for item in self._shown if item.live is not None)
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
@@ -120,6 +130,8 @@ class Presenter:
             if attribute.name not in hidden:
                 if attribute.computed is not None:
                     value = attribute.computed(record)
+                elif attribute.live is not None and self._live is not None:
+                    value = attribute.live(record, self._live)
                 elif attribute.derived is not None:
                     value = attribute.derived(record, caller)
                 elif attribute.name in record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import (
+    agent_placement,
     availability_zone,
     network_attributes,
     ranges,
@@ -127,6 +128,7 @@ def delete(tx: Transaction, network: Record) -> None:
         subnet.delete(tx, item)
     network = records.get(tx.conn, NETWORK, network["id"])
     sharing.forget_policies(tx, network)
+    agent_placement.forget(tx, resource_id=network["id"])
     segment.drop(tx, network["id"])
     ranges.give_back(tx, ZONES, network["zone"])
     records.delete(tx, NETWORK, network)

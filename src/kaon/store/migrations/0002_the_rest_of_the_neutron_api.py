@@ -12,6 +12,22 @@ down_revision = "0001"
 def upgrade() -> None:
     """Bring the schema from 0001 to 0002."""
     op.create_table(
+        "agent_placements",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("agent_id", sa.String(length=36), nullable=True),
+        sa.Column("host", sa.String(length=255), nullable=True),
+        sa.Column("resource_id", sa.String(length=36), nullable=True),
+        sa.Column("hosted", sa.Boolean(), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=True),
+        sa.Column("revision_number", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_placements")),
+    )
+    with op.batch_alter_table("agent_placements", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_agent_placements_agent_id"), ["agent_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_agent_placements_resource_id"), ["resource_id"], unique=False)
+
+    op.create_table(
         "conntrack_helpers",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=True),
@@ -369,6 +385,10 @@ def upgrade() -> None:
 
     with op.batch_alter_table("address_scopes", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_address_scopes_name"), ["name"], unique=False)
+
+    with op.batch_alter_table("agents", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("uq_agents_host"), type_="unique")
+        batch_op.create_unique_constraint(batch_op.f("uq_agents_agent_type_host"), ["agent_type", "host"])
 
     with op.batch_alter_table("flavors", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_flavors_name"), ["name"], unique=False)
