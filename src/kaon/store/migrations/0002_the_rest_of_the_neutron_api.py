@@ -138,6 +138,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_labels")),
     )
     with op.batch_alter_table("metering_labels", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_metering_labels_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_metering_labels_project_id"), ["project_id"], unique=False)
 
     op.create_table(
