@@ -33,9 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_settings(parser, ("data",))
     parser.add_argument("--resource", metavar="WHICH", help="only changes of this: KIND, ID or KIND/ID (port/5e0c…)")
-    parser.add_argument("--project", metavar="PROJECT", help="only changes of what belongs to this project (id or name)")
     parser.add_argument(
-        "--since", metavar="WHEN", help="changes after a time (2026-01-31T12:00:00Z), lately (90s, 10m, 2h, 1d) or entry"
+        "--project", metavar="PROJECT", help="only changes of what belongs to this project (id or name)"
+    )
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="changes after a time (2026-01-31T12:00:00Z), lately (90s, 10m, 2h, 1d) or entry",
     )
     parser.add_argument("--limit", metavar="N", type=int, default=20, help="how many, without --since (20)")
     parser.add_argument("--follow", action="store_true", help="go on with what comes, until Ctrl-C")
