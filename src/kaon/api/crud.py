@@ -17,6 +17,7 @@ from kaon.caller import Caller
 from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -33,11 +34,12 @@ class Service(NamedTuple):
     store: Store
     policy: Policy
     presenter: Presenter
+    live: Live
 
 
-def serve(resource: Resource, store: Store, policy: Policy) -> Service:
+def serve(resource: Resource, store: Store, policy: Policy, live: Live) -> Service:
     """Set up a resource for serving."""
-    return Service(resource, store, policy, Presenter(resource, policy))
+    return Service(resource, store, policy, Presenter(resource, policy, live), live)
 
 
 async def _write(service: Service, run: Callable[[Transaction], list[Written]], caller: Caller) -> list[bytes]:
@@ -84,10 +86,13 @@ async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = 
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
     resource, caller = service.resource, tx.caller
-    parents = service.presenter.demand_parents(tx.conn, values, caller)
+    parents = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
     target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
+    if resource.within is not None and "project_id" in values:
+        # Whoever makes it, it belongs with its parent.
+        values = {**values, "project_id": parents["ext_parent:project_id"]}
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
     return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
@@ -136,7 +141,7 @@ async def index(
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
-        chosen = queries.statement(resource, presenter.columns, query, caller, marker)
+        chosen = queries.statement(resource, presenter.columns, query, caller, service.live, marker)
         for attribute, id in _below(service, conn, parent_id, caller).items():
             chosen = chosen.where(resource.table.c[attribute] == id)
         heads = conn.execute(chosen).all()

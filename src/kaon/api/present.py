@@ -16,6 +16,7 @@ from kaon.api.policy import Policy, credentials, target_of
 from kaon.caller import Caller
 from kaon.resources import records
 from kaon.resources.declare import Resource, named
+from kaon.resources.live import Live
 from kaon.store.journal import Record
 
 _encode = msgspec.json.Encoder().encode
@@ -34,13 +35,18 @@ class Written(NamedTuple):
 
 
 class Presenter:
-    """Turns records into what a caller may see, for one resource, over all requests."""
+    """Turns records into what a caller may see, for one resource, over all requests.
 
-    def __init__(self, resource: Resource, policy: Policy) -> None:
+    Without `live`, what only this process knows is not shown: records of the past have no such thing.
+    """
+
+    def __init__(self, resource: Resource, policy: Policy, live: Live | None = None) -> None:
         self._resource = resource
         self._policy = policy
+        self._live = live
         self._encoded = EncodedRows()
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
+        self._gathered = [attribute for attribute in self._shown if attribute.gathered is not None]
         judged = {*resource.head, *(attribute for attribute, _collection in resource.judged_with.values())}
         judged.update(name for name in ("project_id",) if name in resource.by_name)
         self._judged = tuple(name for name in resource.names if name in judged - {"id", "revision_number"})
@@ -70,13 +76,20 @@ class Presenter:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
         return found
 
-    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
-        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+    def demand_parents(
+        self, conn: sa.Connection, values: Record, caller: Caller, creating: bool = False
+    ) -> dict[str, Any]:
+        """`parents`, when all are there: raises a parent's 404 when there is no such thing that the caller may know of.
+
+        The parent below whose path something is created need only exist: the creation's own rule then refuses it to
+        strangers by a 403, as Neutron does.
+        """
         found = self.parents(conn, values, caller)
         for prefix, (attribute, kind) in self._resource.judged_with.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target and self._policy.allows(parent.rule("get"), target, credentials(caller))):
+            known = creating and prefix == "ext_parent"
+            if id and not (target and (known or self._policy.allows(parent.rule("get"), target, credentials(caller)))):
                 raise records.missing(parent, id)
         return found
 
@@ -100,7 +113,12 @@ class Presenter:
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
         )
-        return self._policy.hidden(self._resource, target, creds), derived
+        return self._policy.hidden(self._resource, target, creds), (*derived, *self._live_values(head))
+
+    def _live_values(self, head: Record) -> tuple[Any, ...]:
+        if self._live is None:
+            return ()
+        return tuple(item.live(head, self._live) for item in self._shown if item.live is not None)
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
@@ -110,6 +128,8 @@ class Presenter:
             if attribute.name not in hidden:
                 if attribute.computed is not None:
                     value = attribute.computed(record)
+                elif attribute.live is not None and self._live is not None:
+                    value = attribute.live(record, self._live)
                 elif attribute.derived is not None:
                     value = attribute.derived(record, caller)
                 elif attribute.name in record:
@@ -140,9 +160,11 @@ class Presenter:
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
         so that an encoded row stays right."""
-        for name, kind, key in self._resource.children:
-            other = named(kind)
-            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+        for attribute, kind, key in self._resource.children:
+            other, name = named(kind), attribute.name
+            shown = [item for item in other.attributes if item.shown and not item.internal]
+            if attribute.child_names:
+                shown = [item for item in shown if item.name in attribute.child_names]
             held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
             for child in records.select(conn, other, other.table.c[key].in_(list(held))):
                 held[child[key]].append(
@@ -153,10 +175,14 @@ class Presenter:
             other = named(kind)
             ids = {record[key] for record in found if record[key]}
             parts = {
-                item["id"]: {part: item[part] for part in names}
+                item["id"]: item[names] if isinstance(names, str) else {part: item[part] for part in names}
                 for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
             }
             found = [{**record, name: parts.get(record[key])} for record in found]
+        for attribute in self._gathered:
+            if attribute.gathered is not None:
+                values = attribute.gathered(conn, found)
+                found = [{**record, attribute.name: value} for record, value in zip(found, values, strict=True)]
         return found
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
@@ -186,8 +212,8 @@ class Presenter:
         views: dict[Hashable, View | None] = {}
         found: dict[str, bytes] = {}
         absent: dict[str, View] = {}
-        # A change to a record of which details are shown counts no revision of this one, so nothing kept is sure.
-        get = (lambda *_: None) if self._resource.details else self._encoded.get
+        # A change to the other records that these show counts no revision of these, so nothing kept is sure.
+        get = (lambda *_: None) if self._resource.details or self._gathered else self._encoded.get
         for head in heads:
             id, revision, *judged = head
             shape = tuple(map(_hashable, judged))
