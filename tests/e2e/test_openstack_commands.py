@@ -27,16 +27,8 @@ GROUPS = {
 """Commands of whole services beside Neutron, by the extension that announces each."""
 
 COMMANDS = {
-    "dhcp_agent_scheduler": ("network agent add network", "network agent remove network"),
-    "l3-conntrack-helper": ("network l3 conntrack helper",),
     "external-gateway-multihoming": ("router add gateway", "router remove gateway"),
-    "floating-ip-port-forwarding": ("floating ip port forwarding",),
-    "l3-ndp-proxy": ("router ndp proxy",),
-    "l3_agent_scheduler": ("network agent add router", "network agent remove router", "network agent router set"),
-    "local_ip": ("local ip",),
-    "network-segment-range": ("network segment range",),
-    "qos": ("network qos",),
-    "segment": ("network segment",),
+    "l3-agent-scheduler-ha-chassis-priority": ("network agent router set",),
     "subnet_onboard": ("network onboard subnet", "subnet pool add network"),
 }
 """What other commands begin with, by the extension that announces each."""

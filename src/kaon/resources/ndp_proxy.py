@@ -173,9 +173,9 @@ NDP_PROXY = Resource(
     name="ndp_proxy",
     collection="ndp_proxies",
     attributes=standard(
-        Attribute("router_id", types.UUID, default=REQUIRED, post=True),
+        Attribute("router_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("port_id", types.UUID, default=REQUIRED, post=True, index=True),
-        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True),
+        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, index=True),
         Attribute("description", types.text(1024), default="", post=True, put=True),
         description=False,
         tags=False,
