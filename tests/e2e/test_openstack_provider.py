@@ -77,3 +77,6 @@ def test_agents_and_what_they_serve(admin: Shell) -> None:
     assert l3 in {row["ID"] for row in admin("network agent list --router r")}
     admin("router delete r")
     admin("network delete blue")
+    assert admin(f"network agent show {dhcp}")["agent_type"] == "DHCP agent"
+    admin(f"network agent delete {dhcp}")
+    assert dhcp not in {row["ID"] for row in admin("network agent list")}
