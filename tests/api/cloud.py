@@ -23,6 +23,7 @@ ROLES = {
     "admin": frozenset({"admin", "manager", "member", "reader"}),
     "member": frozenset({"member", "reader"}),
     "reader": frozenset({"reader"}),
+    "service": frozenset({"service"}),
 }
 
 
