@@ -21,6 +21,7 @@ from kaon.store.schema import metadata
 
 ROLES = {
     "admin": frozenset({"admin", "manager", "member", "reader"}),
+    "manager": frozenset({"manager", "member", "reader"}),
     "member": frozenset({"member", "reader"}),
     "reader": frozenset({"reader"}),
     "service": frozenset({"service"}),
@@ -95,7 +96,7 @@ class Cloud:
 
     async def made(self, token: str, path: str, **values: Any) -> dict[str, Any]:
         """POST one resource and return it; asserts success. The singular name comes from the path."""
-        single = path.strip("/").replace("-", "_")
+        single = path.rpartition("/")[2].replace("-", "_")
         single = single[:-3] + "y" if single.endswith("ies") else single[:-1]
         status, body = await self(token, "POST", path, {single: values})
         assert status == 201, body

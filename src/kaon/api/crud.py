@@ -82,10 +82,13 @@ async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = 
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
     resource, caller = service.resource, tx.caller
-    parents = service.presenter.demand_parents(tx.conn, values, caller)
+    parents = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
     target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
+    if resource.within is not None and "project_id" in values:
+        # Whoever makes it, it belongs with its parent.
+        values = {**values, "project_id": parents["ext_parent:project_id"]}
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
     return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)

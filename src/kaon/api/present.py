@@ -72,13 +72,20 @@ class Presenter:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
         return found
 
-    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
-        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+    def demand_parents(
+        self, conn: sa.Connection, values: Record, caller: Caller, creating: bool = False
+    ) -> dict[str, Any]:
+        """`parents`, when all are there: raises a parent's 404 when there is no such thing that the caller may know of.
+
+        The parent below whose path something is created need only exist: the creation's own rule then refuses it to
+        strangers by a 403, as Neutron does.
+        """
         found = self.parents(conn, values, caller)
         for prefix, (attribute, kind) in self._resource.judged_with.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target and self._policy.allows(parent.rule("get"), target, credentials(caller))):
+            known = creating and prefix == "ext_parent"
+            if id and not (target and (known or self._policy.allows(parent.rule("get"), target, credentials(caller)))):
                 raise records.missing(parent, id)
         return found
 
@@ -142,9 +149,11 @@ class Presenter:
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
         so that an encoded row stays right."""
-        for name, kind, key in self._resource.children:
-            other = named(kind)
-            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+        for attribute, kind, key in self._resource.children:
+            other, name = named(kind), attribute.name
+            shown = [item for item in other.attributes if item.shown and not item.internal]
+            if attribute.child_names:
+                shown = [item for item in shown if item.name in attribute.child_names]
             held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
             for child in records.select(conn, other, other.table.c[key].in_(list(held))):
                 held[child[key]].append(
@@ -155,7 +164,7 @@ class Presenter:
             other = named(kind)
             ids = {record[key] for record in found if record[key]}
             parts = {
-                item["id"]: {part: item[part] for part in names}
+                item["id"]: item[names] if isinstance(names, str) else {part: item[part] for part in names}
                 for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
             }
             found = [{**record, name: parts.get(record[key])} for record in found]

@@ -16,7 +16,16 @@ from kaon.resources import (
 )
 from kaon.resources.declare import Extension, Resource, named
 from kaon.resources.errors import bad_request, conflict
-from kaon.resources.network_access import EXTERNAL, SHARED, filter_external, grant, revoke, visible
+from kaon.resources.network_access import (
+    EXTERNAL,
+    SHARED,
+    drop_idle_floatingips,
+    filter_external,
+    grant,
+    revoke,
+    visible,
+)
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, READER, either
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -36,6 +45,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     zone = ranges.take_lowest(tx, ZONES)
     if zone is None:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")
+    body["qos_policy_id"] = qos_networks.for_creation(tx, body)
     shared, external = body.pop("shared"), body.pop("router:external")
     values = {**body, **segment_allocation.reserve(tx, body)}
     values["mtu"] = segment_allocation.checked_mtu(values["provider:network_type"], body.get("mtu"))
@@ -86,7 +96,9 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
     if body.get("is_default"):
         _demand_only_default(tx, network)
-    return records.update(tx, NETWORK, network, body)
+    stored = records.update(tx, NETWORK, network, body)
+    qos_networks.follow(tx, network, stored)
+    return stored
 
 
 AUTO_DELETED_OWNERS = ("network:dhcp",)
@@ -95,12 +107,8 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 
 def delete(tx: Transaction, network: Record) -> None:
     """Remove a network with its subnets and its idle floating IPs; refused while somebody's port is on it."""
-    port, subnet, floatingip = named("port"), named("subnet"), named("floatingip")
-    column = floatingip.table.c
-    for item in records.select(
-        tx.conn, floatingip, column.floating_network_id == network["id"], column.port_id.is_(None)
-    ):
-        floatingip.delete(tx, item)
+    port, subnet = named("port"), named("subnet")
+    drop_idle_floatingips(tx, network["id"])
     ports = records.select(tx.conn, port, port.table.c.network_id == network["id"])
     if any(item["device_owner"] not in AUTO_DELETED_OWNERS for item in ports):
         raise conflict(

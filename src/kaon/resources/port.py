@@ -26,6 +26,7 @@ from kaon.resources.network import NETWORK
 from kaon.resources.port_binding import attributes as binding
 from kaon.resources.port_binding import held as bindings
 from kaon.resources.port_extensions import hardware_offload, mac_override, numa_affinity, trusted
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN_OR_SERVICE,
     MEMBER,
@@ -54,6 +55,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
+        **qos_ports.for_creation(tx, id, body, network),
         "id": id,
         "mac_address": mac,
         "fixed_ips": port_addresses.first(tx, id, network["id"], owner, mac, wanted),
@@ -113,7 +115,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     after = {**port, **body}
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
-    changes = {**body, **port_security.for_update(tx, port, body)}
+    changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
@@ -136,7 +138,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     stored = records.update(tx, PORT, port, changes)
     bindings.follow(tx, stored)
     if "fixed_ips" in changes:
-        port_followers.follow(tx, stored)
+        stored = port_followers.follow(tx, stored)
     if mac != port["mac_address"]:
         trunk_details.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
@@ -175,14 +177,14 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
+    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 
 def remove(tx: Transaction, port: Record) -> None:
     """Remove a port of whatever kind, with its addresses and its place on a host; floating IPs let go of it."""
-    floatingip, attachment = named("floatingip"), named("attachment")
-    for item in records.by(tx.conn, floatingip, port_id=port["id"]):
-        floatingip.update(tx, item, {"port_id": None})
+    attachment = named("attachment")
+    port = port_followers.leave(tx, port)
     subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)

@@ -15,6 +15,7 @@ from kaon.resources.port_extensions import (
     uplink_status,
 )
 from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN,
     ADMIN_OR_MEMBER,
@@ -119,6 +120,7 @@ ATTRIBUTES = standard(
         alias="dns-integration",
     ),
     Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
+    *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
     *data_plane_status.ATTRIBUTES,
