@@ -14,8 +14,9 @@ import httpx
 from kaon.api.app import create_app
 from kaon.api.policy import Policy
 from kaon.caller import Caller
-from kaon.resources.catalog import first_starts, resources
+from kaon.resources.catalog import first_starts, resources, starts
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.schema import metadata
 
@@ -67,12 +68,13 @@ class Cloud:
         resources()
         shutil.copyfile(Path(_empty().name) / "kaon.db", folder / "kaon.db")
         self.store = Store(folder / "kaon.db")
-        self.app = create_app(self.store, authenticate, _policy(policy_file))
+        self.live = Live()
+        self.app = create_app(self.store, authenticate, _policy(policy_file), live=self.live)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://kaon")
 
     async def start(self) -> Cloud:
-        """Fill a new database's pools."""
-        for start in first_starts():
+        """Fill a new database's pools, and do what every start does."""
+        for start in (*first_starts(), *starts()):
             await self.store.write(start)
         return self
 

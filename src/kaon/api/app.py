@@ -22,6 +22,7 @@ from kaon.caller import Caller
 from kaon.resources.catalog import calls, extensions, resources
 from kaon.resources.declare import Action, Extension
 from kaon.resources.errors import ApiError, not_found
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 
 _encode = msgspec.json.Encoder().encode
@@ -146,7 +147,7 @@ async def _failed(_request: Request, _error: Exception) -> Response:
     return Response(error_body(error), 500, media_type="application/json")
 
 
-def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str) -> list[BaseRoute]:
+def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str, live: Live) -> list[BaseRoute]:
     """The routes of the Network API. Longer paths come first, so that none hides another."""
 
     def route(path: str, method: str, handler: Handler) -> Route:
@@ -159,9 +160,9 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
         route("/v2.0/extensions", "GET", _extensions),
         route("/v2.0/extensions/{alias}", "GET", _one_extension),
     ]
-    found += [route(f"/v2.0/{item.path}", item.method, call.handler(item, store, policy)) for item in calls()]
+    found += [route(f"/v2.0/{item.path}", item.method, call.handler(item, store, policy, live)) for item in calls()]
     for resource in resources():
-        service = crud.serve(resource, store, policy)
+        service = crud.serve(resource, store, policy, live)
         collection = f"/v2.0/{resource.url}"
         found += [
             route(f"/v2.0/{url}{path}", method, handler)
@@ -219,9 +220,13 @@ def create_app(
     policy: Policy,
     identity_url: str = "/identity",
     extra: Sequence[BaseRoute] = (),
+    live: Live | None = None,
 ) -> Starlette:
-    """The application: the Network API and whatever routes are added (identity, health, metrics)."""
-    found = routes(store, policy, authenticate, identity_url)
+    """The application: the Network API and whatever routes are added (identity, health, metrics).
+
+    `live` is what this process knows and no table holds.
+    """
+    found = routes(store, policy, authenticate, identity_url, live or Live())
     return Starlette(
         middleware=[Middleware(_tolerant)],
         routes=[*extra, *found],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kaon.resources import dhcp_port, records, types
+from kaon.resources import dhcp_port, port_addresses, records, types
 from kaon.resources.declare import Attribute, Resource, standard
 from kaon.resources.errors import bad_request, conflict
 from kaon.resources.port import PORT
@@ -75,6 +75,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
         PORT,
         port,
         {
+            **port_addresses.on_host(tx, port, host),
             "binding:host_id": host,
             "binding:vif_type": "tap",
             "binding:vif_details": {"port_filter": True, "connectivity": "l2"},

@@ -51,15 +51,15 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         body.get("trusted"), hardware_offload.profile(body["hardware_offload_type"], body["binding:profile"])
     )
     mac = port_addresses.mac_address(tx, network["id"], mac_override.of_device(body) or body.get("mac_address"))
-    wanted = body.get("fixed_ips")
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
         **qos_ports.for_creation(tx, id, body, network),
         "id": id,
         "mac_address": mac,
-        "fixed_ips": port_addresses.first(tx, id, network["id"], owner, mac, wanted),
-        "ip_allocation": "none" if wanted == [] else "immediate",
+        **port_addresses.first(
+            tx, id, network["id"], owner, mac, body.get("fixed_ips"), body.get("binding:host_id") or ""
+        )._asdict(),
         "status": "DOWN",
         **binding.UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
@@ -121,7 +121,9 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         _demand_movable(tx, port, mac)
     gives_room = "fixed_ips" in body and dhcp_port.is_waiting(tx, port["fixed_ips"])
     if "fixed_ips" in body or mac != port["mac_address"]:
-        changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
+        changes["fixed_ips"] = port_addresses.changed(
+            tx, port, body.get("fixed_ips"), mac, after["binding:host_id"] or ""
+        )
         port_followers.demand_kept(tx, port, changes["fixed_ips"])
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
@@ -129,6 +131,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
+        changes |= port_addresses.on_host(tx, port, changes["binding:host_id"], "fixed_ips" in body)
     if {"binding:profile", "trusted"} & body.keys():
         changes["binding:profile"] = trusted.profile(after["trusted"], after["binding:profile"])
     binding.demand_changeable(port, changes)

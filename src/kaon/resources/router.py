@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import (
+    agent_placement,
     availability_zone,
     conntrack_helper,
     extra_route,
@@ -68,6 +69,7 @@ def delete(tx: Transaction, router: Record) -> None:
         raise conflict("RouterInUse", f"Router {router['id']} still has ports")
     router_gateway.changed(tx, router, None)
     conntrack_helper.forget(tx, router)
+    agent_placement.forget(tx, resource_id=router["id"])
     records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
 
 
