@@ -418,6 +418,10 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_networks_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("ports", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("dns_domain", sa.String(length=255), server_default=sa.text("''"), nullable=True))
+        batch_op.add_column(
+            sa.Column("published_domain", sa.String(length=255), server_default=sa.text("''"), nullable=True)
+        )
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("qos_network_policy_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("resource_request", sa.JSON(), nullable=True))
@@ -451,11 +455,13 @@ def upgrade() -> None:
 
     with op.batch_alter_table("subnets", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segment_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(
+            sa.Column("dns_publish_fixed_ip", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
         batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
-
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
