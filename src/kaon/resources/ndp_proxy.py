@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -161,8 +160,8 @@ def demand_subnet_unused(tx: Transaction, router_id: str, subnet_id: str) -> Non
 
 ENABLE = Attribute(
     "enable_ndp_proxy",
-    replace(types.nullable(types.BOOLEAN), shown=(bool, types.BOOLEAN.schema)),
-    default=None,
+    types.nullable(types.BOOLEAN),
+    default=False,
     post=True,
     put=True,
     alias="l3-ext-ndp-proxy",
