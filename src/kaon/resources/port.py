@@ -183,7 +183,6 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
-    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 

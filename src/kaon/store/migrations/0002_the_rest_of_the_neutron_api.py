@@ -144,8 +144,8 @@ def upgrade() -> None:
     op.create_table(
         "ndp_proxies",
         sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("router_id", sa.String(length=36), nullable=True),
         sa.Column("port_id", sa.String(length=36), nullable=True),
         sa.Column("ip_address", sa.String(length=45), nullable=True),
@@ -157,7 +157,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("router_id", "ip_address", name="uq_ndp_proxies_address"),
     )
     with op.batch_alter_table("ndp_proxies", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_ndp_proxies_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_project_id"), ["project_id"], unique=False)
 
@@ -442,7 +441,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_ports_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("routers", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("gateway_qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_routers_gateway_qos_policy_id"), ["gateway_qos_policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
