@@ -17,6 +17,7 @@ from kaon.resources import (
     port_filters,
     port_followers,
     port_security,
+    pvlan,
     records,
     types,
 )
@@ -63,6 +64,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     }
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
+    values |= pvlan.of_port(network, {**values, "pvlan_type": None}, body)
     port = records.insert(tx, PORT, values)
     port_security.join(tx, id, port["security_groups"])
     if owner in ipam.ROUTER_INTERFACES:
@@ -109,6 +111,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
     changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
+    changes |= pvlan.port_changed(tx, port, body)
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, types
+from kaon.resources import dns, pvlan, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
 from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS, VNIC_TYPES
 from kaon.resources.qos import ports as qos_ports
@@ -156,6 +156,7 @@ ATTRIBUTES = standard(
     *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
+    *pvlan.PORT_ATTRIBUTES,
     tagged_at_creation=True,
 )
 

@@ -270,6 +270,9 @@ def upgrade() -> None:
 
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segments", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("qinq", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("project_default", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("pvlan", sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column("routed", sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
@@ -283,6 +286,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("resource_request", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_type", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_community", sa.String(length=232), nullable=True))
         batch_op.create_index(batch_op.f("ix_ports_mac_address"), ["mac_address"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_qos_network_policy_id"), ["qos_network_policy_id"], unique=False)
@@ -305,3 +310,11 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
+    # By hand:
+    journal = sa.table(
+        "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
+    )
+    own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
+    op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
+    networks = sa.table("networks", *(sa.column(name, sa.Boolean) for name in ("pvlan", "project_default", "qinq")))
+    op.execute(sa.update(networks).values(pvlan=False, project_default=False, qinq=False))
