@@ -16,6 +16,7 @@ from kaon.api.policy import Policy
 from kaon.caller import Caller
 from kaon.resources.catalog import first_starts, resources, starts
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.schema import metadata
 
@@ -66,7 +67,8 @@ class Cloud:
         resources()
         shutil.copyfile(Path(_empty().name) / "kaon.db", folder / "kaon.db")
         self.store = Store(folder / "kaon.db")
-        self.app = create_app(self.store, authenticate, _policy(policy_file))
+        self.live = Live()
+        self.app = create_app(self.store, authenticate, _policy(policy_file), live=self.live)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://kaon")
 
     async def start(self) -> Cloud:

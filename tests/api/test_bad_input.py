@@ -107,8 +107,28 @@ class Watch:
         return "/" + resource.url.replace("{parent_id}", parent["id"])
 
 
+async def _port(cloud: Cloud) -> dict[str, Any]:
+    network = await cloud.made("member:red", "/networks")
+    await cloud.made("member:red", "/subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    return await cloud.made("member:red", "/ports", network_id=network["id"])
+
+
+async def _local_ip(cloud: Cloud) -> dict[str, Any]:
+    return await cloud.made("admin:red", "/local-ips", local_port_id=(await _port(cloud))["id"])
+
+
+async def _floatingip(cloud: Cloud) -> dict[str, Any]:
+    network = await cloud.made("admin:red", "/networks", **{"router:external": True})
+    await cloud.made("admin:red", "/subnets", network_id=network["id"], ip_version=4, cidr="203.0.113.0/24")
+    return await cloud.made("member:red", "/floatingips", floating_network_id=network["id"])
+
+
 PARENTS: dict[str, Callable[[Cloud], Awaitable[dict[str, Any]]]] = {
+    "floatingip": _floatingip,
+    "local_ip": _local_ip,
+    "port": _port,
     "qos_policy": lambda cloud: cloud.made("admin:red", "/qos/policies"),
+    "router": lambda cloud: cloud.made("member:red", "/routers"),
 }
 """How to make a parent of what is served below one."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import (
+    agent_placement,
     availability_zone,
     network_attributes,
     network_cascade,
@@ -17,7 +18,15 @@ from kaon.resources import (
 )
 from kaon.resources.declare import Extension, Resource, named
 from kaon.resources.errors import conflict
-from kaon.resources.network_access import EXTERNAL, SHARED, filter_external, grant, revoke, visible
+from kaon.resources.network_access import (
+    EXTERNAL,
+    SHARED,
+    drop_idle_floatingips,
+    filter_external,
+    grant,
+    revoke,
+    visible,
+)
 from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, READER, either
 from kaon.resources.segments import allocation, segment
@@ -107,12 +116,8 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 
 def delete(tx: Transaction, network: Record) -> None:
     """Remove a network with its subnets and its idle floating IPs; refused while somebody's port is on it."""
-    port, subnet, floatingip = named("port"), named("subnet"), named("floatingip")
-    column = floatingip.table.c
-    for item in records.select(
-        tx.conn, floatingip, column.floating_network_id == network["id"], column.port_id.is_(None)
-    ):
-        floatingip.delete(tx, item)
+    port, subnet = named("port"), named("subnet")
+    drop_idle_floatingips(tx, network["id"])
     ports = records.select(tx.conn, port, port.table.c.network_id == network["id"])
     if any(item["device_owner"] not in AUTO_DELETED_OWNERS for item in ports):
         raise conflict(
@@ -128,6 +133,7 @@ def delete(tx: Transaction, network: Record) -> None:
         subnet.delete(tx, item)
     network = records.get(tx.conn, NETWORK, network["id"])
     sharing.forget_policies(tx, network)
+    agent_placement.forget(tx, resource_id=network["id"])
     segment.drop(tx, network["id"])
     ranges.give_back(tx, ZONES, network["zone"])
     records.delete(tx, NETWORK, network)

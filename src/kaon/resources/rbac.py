@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import rbac_dependents, records, types
+from kaon.resources import network_access, rbac_dependents, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
@@ -84,6 +84,8 @@ def _repeat(tx: Transaction, policy: Record) -> None:
     ).scalars()
     after = records.update(tx, resource, held, {_TARGETS[policy["action"]]: list(targets)})
     if policy["action"] == EXTERNAL:
+        if not after["external_to"]:
+            network_access.drop_idle_floatingips(tx, after["id"])
         subnet = named("subnet")
         for item in records.select(tx.conn, subnet, subnet.table.c.network_id == after["id"]):
             records.update(tx, subnet, item, {"router:external": bool(after["external_to"])})

@@ -40,6 +40,7 @@ from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
 from kaon.resources.defaults import Defaults, SegmentRange
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
@@ -149,7 +150,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     for start in catalog.starts():
         await store.write(start)
     validator, own_routes = (keystone, []) if keystone is not None else await _identity(launch, store)
-    hosts, agents = Hosts(store, host_config(settings)), Agents(store)
+    live = Live()
+    hosts, agents = Hosts(store, host_config(settings)), Agents(store, live)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
@@ -165,7 +167,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         *metrics_routes(requests, store, channel, hosts, ready.is_set),
         *history_routes(feed, policy, authenticate, identity_url),
     ]
-    app = create_app(store, authenticate, policy, identity_url, extra)
+    app = create_app(store, authenticate, policy, identity_url, extra, live)
     # The configuration was loaded before privileges went, with a name in the place of the application.
     web.loaded_app = requests.wrap(app)
 
@@ -180,7 +182,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         work = (
             hosts.follow(channel.changed),
             hosts.store_states(),
-            agents.store_started(),
+            agents.store_reports(),
             forget(store, settings.journal.keep_days),
         )
         background = [tasks.create_task(item) for item in work]
