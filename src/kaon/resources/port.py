@@ -18,6 +18,7 @@ from kaon.resources import (
     port_filters,
     port_followers,
     port_security,
+    pvlan,
     records,
     types,
 )
@@ -69,6 +70,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     }
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
+    values |= pvlan.of_port(network, {**values, "pvlan_type": None}, body)
     port = records.insert(tx, PORT, values)
     bindings.follow(tx, port)
     port_security.join(tx, id, port["security_groups"])
@@ -118,6 +120,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
     changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
+    changes |= pvlan.port_changed(tx, port, body)
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)

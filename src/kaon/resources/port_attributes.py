@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, dns_publishing, types
+from kaon.resources import dns, dns_publishing, pvlan, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
 from kaon.resources.port_binding import attributes as binding
 from kaon.resources.port_extensions import (
@@ -124,6 +124,7 @@ ATTRIBUTES = standard(
     *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
+    *pvlan.PORT_ATTRIBUTES,
     *data_plane_status.ATTRIBUTES,
     *device_profile.ATTRIBUTES,
     *hardware_offload.ATTRIBUTES,

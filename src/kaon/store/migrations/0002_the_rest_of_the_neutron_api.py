@@ -409,6 +409,9 @@ def upgrade() -> None:
 
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segments", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("qinq", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("project_default", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("pvlan", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("routed", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
@@ -426,6 +429,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("resource_request", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_type", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_community", sa.String(length=232), nullable=True))
         batch_op.add_column(sa.Column("data_plane_status", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("device_profile", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("hardware_offload_type", sa.String(length=64), nullable=True))
@@ -461,6 +466,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
+
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
