@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, sharing, types
+from kaon.resources import dns, ha_network, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.resources.segment_allocation import TYPES
@@ -92,6 +92,7 @@ ATTRIBUTES = standard(
     Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
     Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
     Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
+    *ha_network.ATTRIBUTES,
     Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
     Attribute("shared_with", types.list_of(types.text(255)), internal=True),
     Attribute("external_to", types.list_of(types.text(255)), internal=True),

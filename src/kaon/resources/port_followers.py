@@ -38,10 +38,14 @@ def give_gateways(tx: Transaction, subnet: Record) -> None:
 
 
 def follow(tx: Transaction, port: Record) -> None:
-    """A router's ``external_gateway_info`` repeats the addresses of its gateway port."""
+    """A router's ``external_gateways`` repeat the addresses of its gateway ports, its info those of the first."""
     if port["device_owner"] != GATEWAY:
         return
     router = records.find(tx.conn, named("router"), port["device_id"])
     if router is not None and router["external_gateway_info"]:
-        info = {**router["external_gateway_info"], "external_fixed_ips": port["fixed_ips"]}
-        records.update(tx, named("router"), router, {"external_gateway_info": info})
+        gateways = [
+            {**item, "external_fixed_ips": port["fixed_ips"]} if item["port_id"] == port["id"] else item
+            for item in router["external_gateways"]
+        ]
+        info = {**router["external_gateway_info"], "external_fixed_ips": gateways[0]["external_fixed_ips"]}
+        records.update(tx, named("router"), router, {"external_gateway_info": info, "external_gateways": gateways})
