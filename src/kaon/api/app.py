@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -163,7 +164,11 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
     for resource in resources():
         service = crud.serve(resource, store, policy, live)
         collection = f"/v2.0/{resource.url}"
-        found += [route(f"{collection}{path}", method, handler) for path, method, handler in tags.handlers(service)]
+        found += [
+            route(f"/v2.0/{url}{path}", method, handler)
+            for url in resource.tagged_at
+            for path, method, handler in tags.handlers(service)
+        ]
         found += [
             route(f"{collection}/{{id}}/{action.name}", action.method, _act(service, action))
             for action in resource.actions
@@ -180,17 +185,30 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
     return found
 
 
+@cache
+def _spellings() -> dict[str, str]:
+    """The first word of a path as it is served, by how it is also spelled: with hyphens or with underscores."""
+    words = {path.partition("/")[0] for path in [item.url for item in resources()] + [item.path for item in calls()]}
+    spelled = {word.replace(*pair): word for word in words for pair in (("-", "_"), ("_", "-"))}
+    return {other: word for other, word in spelled.items() if other not in words}
+
+
 def _tolerant(app: ASGIApp) -> ASGIApp:
-    """Serve paths as Neutron tolerates them: with a slash at the end, and collections and members with `.json`."""
+    """Serve paths as Neutron tolerates them: with a slash at the end, collections and members with `.json`, and
+    collections of several words spelled either way."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path.startswith("/v2.0/") and path.endswith(("/", ".json")) and path != DOCUMENT:
-            path = path.rstrip("/")
+        path = tolerated = scope.get("path", "")
+        if path.startswith("/v2.0/") and path != DOCUMENT:
+            tolerated = path.rstrip("/")
             # A tag may end in it, an id does not.
-            if path.count("/") <= 3:
-                path = path.removesuffix(".json")
-            scope = {**scope, "path": path}
+            if tolerated.count("/") <= 3:
+                tolerated = tolerated.removesuffix(".json")
+            word = tolerated.split("/")[2:3]
+            if word and word[0] in _spellings():
+                tolerated = tolerated.replace(word[0], _spellings()[word[0]], 1)
+            if tolerated != path:
+                scope = {**scope, "path": tolerated}
         await app(scope, receive, send)
 
     return serve

@@ -135,7 +135,9 @@ def conditions(resource: Resource, query: Query, caller: Caller, live: Live) -> 
             values = _values(attribute, texts)
             matched = column == values[0] if len(values) == 1 else column.in_(values)
             where.append(matched | column.is_(None) if "" in values else matched)
-    if not (caller.is_admin or caller.is_service) and "project_id" in resource.by_name:
+    # What is below a parent is seen by whoever sees the parent, which has been asked for already.
+    judged = resource.within is not None or caller.is_admin or caller.is_service
+    if not judged and "project_id" in resource.by_name:
         own = resource.table.c.project_id == caller.project_id
         where.append(own if resource.visible is None else own | resource.visible(caller))
     return where

@@ -26,6 +26,8 @@ COMMANDS: dict[str, Command] = {
     "up": Command("kaon.cli.up", "run Kaon: the API server and this host's agent"),
     "down": Command("kaon.cli.down", "stop the Kaon that runs on a data folder; networks stay unless told otherwise"),
     "status": Command("kaon.cli.status", "show what runs on a data folder, and where its API is"),
+    "log": Command("kaon.cli.history", "show who changed what, and when"),
+    "policy": Command("kaon.cli.policy", "list the rules in force, and explain what somebody may do and why"),
     "attach": Command("kaon.cli.attach", "make a port appear on this host, in a namespace or as a tap device"),
     "detach": Command("kaon.cli.detach", "remove a port from this host"),
     "exec": Command("kaon.cli.inside", "run a command in the network of a Kaon that runs without root"),

@@ -65,7 +65,7 @@ def router_here(view: View, router_id: str) -> Record | None:
 def gateway_port(view: View, router_id: str) -> str:
     """The id of the port by which a router reaches the outside, the first of several; empty when there is none."""
     router = view.get("router", router_id) or {}
-    for gateway in router.get("external_gateways") or ():
+    for gateway in router.get("gateways") or ():
         return str(gateway["port_id"])
     ports = view.by("port", "device_id", router_id)
     return next((port["id"] for port in ports if port["device_owner"] == "network:router_gateway"), "")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import agent_placement, records, types
+from kaon.resources import agent_placement, defaults, records, types
 from kaon.resources.availability_zone import ZONE
 from kaon.resources.declare import Attribute, Extension, Resource, named
 from kaon.resources.errors import bad_request
@@ -76,7 +76,7 @@ def _configurations(conn: sa.Connection, kind: str, report: Report) -> dict[str,
         return {}
     attachment = named("attachment").table.c
     devices = sa.select(attachment.id).where(attachment.host == report.host)
-    return {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices)}
+    return {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices), **defaults.mappings()}
 
 
 def news(conn: sa.Connection, report: Report) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import records, router_gateway, types
-from kaon.resources.declare import UNSET, Attribute, Extension, named
+from kaon.resources.declare import Attribute, Extension, named
 from kaon.resources.errors import ApiError, bad_request
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.resources.types import Type
@@ -68,7 +68,7 @@ def update(tx: Transaction, router: Record, wanted: list[Gateway]) -> Record:
             chosen.append(router_gateway.changed_port(tx, port, addresses))
     enable_snat = wanted[0].get("enable_snat", router["external_gateway_info"]["enable_snat"])
     first = router_gateway.told(chosen[0], enable_snat)
-    router = _without(tx, _stored(tx, router, first), free)
+    router = _without(tx, _stored(tx, router, {**router["external_gateway_info"], **first}), free)
     return named("router").update(tx, router, {"external_gateway_info": {**wanted[0], **first}})
 
 
@@ -96,11 +96,14 @@ def _unable(type: str, router: Record, reason: str) -> ApiError:
 def _stored(tx: Transaction, router: Record, info: dict[str, Any] | None) -> Record:
     router = records.get(tx.conn, named("router"), router["id"])
     gateways = router_gateway.described(tx, router, info)
-    return records.update(tx, named("router"), router, {"external_gateway_info": info, "external_gateways": gateways})
+    return records.update(tx, named("router"), router, {"external_gateway_info": info, "gateways": gateways})
 
 
-def _shown(gateways: list[Gateway]) -> list[Gateway]:
-    return [{name: value for name, value in gateway.items() if name != "port_id"} for gateway in gateways]
+def _shown(router: Record) -> list[Gateway]:
+    gateways, info = router["gateways"], router["external_gateway_info"]
+    if gateways is None:  # of a router from before it could have several
+        gateways = [info] if info else []
+    return [{name: gateway[name] for name in ("network_id", "external_fixed_ips")} for gateway in gateways]
 
 
 def body(gateway: Type) -> Type:
@@ -110,21 +113,22 @@ def body(gateway: Type) -> Type:
     return types.object_of({"router": inner}, required=("router",))
 
 
-_LIST = types.list_of(types.MAPPING)
-
 ATTRIBUTES = (
     Attribute(
         "external_gateways",
-        types.Type(_LIST.parse, _LIST.column, _LIST.schema, structured=True, shown=(_shown, _LIST.schema)),
+        types.list_of(types.MAPPING),
+        computed=_shown,
         filter=False,
         sort=False,
         alias="external-gateway-multihoming",
     ),
+    # The same with the ports' ids.
+    Attribute("gateways", types.nullable(types.list_of(types.MAPPING)), internal=True),
     *(
         Attribute(
             f"enable_default_route_{what}",
             types.nullable(types.BOOLEAN),
-            default=UNSET,
+            default=False,
             post=True,
             put=True,
             post_rule=ADMIN,

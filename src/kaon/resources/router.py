@@ -7,9 +7,11 @@ from typing import Any
 from kaon.resources import (
     agent_placement,
     availability_zone,
+    conntrack_helper,
     extra_route,
     gateway_multihoming,
     ha_network,
+    ndp_proxy,
     records,
     router_flavor,
     router_gateway,
@@ -19,6 +21,7 @@ from kaon.resources import (
 )
 from kaon.resources.declare import UNSET, Action, Attribute, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -39,10 +42,12 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         "routes": [],
         "availability_zones": [],
         "external_gateway_info": None,
-        "external_gateways": [],
+        "gateways": [],
     }
-    router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
-    router["external_gateways"] = router_gateway.described(tx, router, router["external_gateway_info"])
+    gateway = router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    router["gateways"] = router_gateway.described(tx, router, gateway)
+    router["gateway_qos_policy_id"] = qos_addresses.gateway_policy(gateway)
+    router["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body["enable_ndp_proxy"], gateway)
     made = records.insert(tx, ROUTER, router)
     if made["ha"]:
         ha_network.follow(tx, made["project_id"])
@@ -63,9 +68,13 @@ def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
         )
     if "external_gateway_info" in body:
         changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+        changes["gateway_qos_policy_id"] = qos_addresses.gateway_policy(changes["external_gateway_info"])
         # The gateway port's new addresses may have been written into the record already.
         router = records.get(tx.conn, ROUTER, router["id"])
-        changes["external_gateways"] = router_gateway.described(tx, router, changes["external_gateway_info"])
+        changes["gateways"] = router_gateway.described(tx, router, changes["external_gateway_info"])
+    if {"enable_ndp_proxy", "external_gateway_info"} & body.keys():
+        gateway = changes.get("external_gateway_info", router["external_gateway_info"])
+        changes["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body.get("enable_ndp_proxy"), gateway)
     if "routes" in body or ("external_gateway_info" in body and router["routes"]):
         extra_route.demand_valid(tx, router["id"], body["routes"] if "routes" in body else router["routes"])
     after = records.update(tx, ROUTER, router, changes)
@@ -79,6 +88,7 @@ def delete(tx: Transaction, router: Record) -> None:
     if router_interface.of(tx, router["id"]):
         raise conflict("RouterInUse", f"Router {router['id']} still has ports")
     gateway_multihoming.update(tx, router, [])
+    conntrack_helper.forget(tx, router)
     agent_placement.forget(tx, resource_id=router["id"])
     records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
     if router["ha"]:
@@ -90,6 +100,7 @@ _GATEWAY_FIELDS = {
     "network_id": types.UUID,
     "enable_snat": types.BOOLEAN,
     "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
+    "qos_policy_id": qos_addresses.GATEWAY_FIELD,
 }
 _GATEWAY = types.nullable(types.object_of(_GATEWAY_FIELDS, required=("network_id",), empty=True))
 _GATEWAYS_BODY = gateway_multihoming.body(types.object_of(_GATEWAY_FIELDS, required=("network_id",)))
@@ -170,6 +181,8 @@ ROUTER = Resource(
         router_flavor.ATTRIBUTE,
         *gateway_multihoming.ATTRIBUTES,
         Attribute("routes", extra_route.ROUTES, put=True, filter=False, sort=False, alias="extraroute"),
+        ndp_proxy.ENABLE,
+        conntrack_helper.SHOWN,
         Attribute(
             "availability_zone_hints",
             types.list_of(types.text(255)),
@@ -186,6 +199,7 @@ ROUTER = Resource(
             sort=False,
             alias="router_availability_zone",
         ),
+        qos_addresses.ROUTER_ATTRIBUTE,
     ),
     create=create,
     update=update,

@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import records, router_port
+from kaon.resources import ndp_proxy, router_port, visible
 from kaon.resources.declare import named
 from kaon.resources.errors import conflict
-from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.router_port import GATEWAY, refused
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -37,7 +37,7 @@ def changed(tx: Transaction, router: Record, wanted: dict[str, Any] | None) -> d
         port = changed_port(tx, first, addresses)
     else:
         port = enter(tx, router, network_id, addresses, first)
-    return told(port, wanted.get("enable_snat", True))
+    return {**told(port, wanted.get("enable_snat", True)), **qos_addresses.of_gateway(tx, held, wanted)}
 
 
 def told(port: Record, enable_snat: bool) -> dict[str, Any]:
@@ -51,13 +51,13 @@ def told(port: Record, enable_snat: bool) -> dict[str, Any]:
 
 def ports(tx: Transaction, router: Record) -> list[Record]:
     """A router's gateway ports, the first one first."""
-    places = {gateway["port_id"]: place for place, gateway in enumerate(router["external_gateways"])}
+    places = {gateway["port_id"]: place for place, gateway in enumerate(router["gateways"] or ())}
     held = router_port.of(tx, router["id"], (GATEWAY,))
     return sorted(held, key=lambda port: (places.get(port["id"], len(places)), port["id"]))
 
 
 def described(tx: Transaction, router: Record, info: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What ``external_gateways`` says: all gateway ports, beginning with the one that `info` tells of."""
+    """What a router's record says of all its gateway ports, beginning with the one that `info` tells of."""
 
     def is_first(port: Record) -> bool:
         return info is not None and told(port, info["enable_snat"]).items() <= info.items()
@@ -106,12 +106,8 @@ def enter(
 
 def _external(tx: Transaction, network_id: str) -> Record:
     """An external network that the caller may use; 404 for what it may not see, 400 for what is not external."""
-    network = records.get(tx.conn, NETWORK, network_id)
-    mine = {"*", tx.caller.project_id}
-    own = tx.caller.is_admin or network["project_id"] == tx.caller.project_id
-    if not own and not mine & {*network["external_to"], *network["shared_with"]}:
-        raise records.missing(NETWORK, network_id)
-    if not network["external_to"] or not (own or mine & set(network["external_to"])):
+    network = visible.network(tx, network_id)
+    if not visible.as_external(tx, network):
         raise refused(f"Network {network_id} is not an external network")
     return network
 
@@ -141,4 +137,6 @@ def leave(tx: Transaction, router: Record, port: Record) -> None:
             f"Gateway cannot be updated for router {router['id']}, since a gateway to external network {network_id} "
             "is required by one or more floating IPs.",
         )
+    if alone:
+        ndp_proxy.demand_no_proxies(tx, router["id"])
     remove_port(tx, port)

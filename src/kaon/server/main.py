@@ -23,9 +23,9 @@ import uvicorn
 import uvloop
 from starlette.routing import BaseRoute
 
+from kaon import config, privileges
 from kaon import launch as orders
 from kaon import log as logs
-from kaon import privileges
 from kaon.api.app import create_app
 from kaon.api.policy import Policy, PolicyError
 from kaon.channel import Attachment
@@ -38,7 +38,7 @@ from kaon.identity.keys import keys_folder
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
-from kaon.resources.defaults import Defaults
+from kaon.resources.defaults import Defaults, SegmentRange
 from kaon.resources.errors import ApiError
 from kaon.resources.live import Live
 from kaon.server.agents import Agents
@@ -147,6 +147,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
+    for start in catalog.starts():
+        await store.write(start)
     validator, own_routes = (keystone, []) if keystone is not None else await _identity(launch, store)
     live = Live()
     hosts, agents = Hosts(store, host_config(settings)), Agents(store, live)
@@ -203,7 +205,9 @@ def main() -> None:
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
     orders.return_large_blocks()
-    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota)))
+    spans = tuple(SegmentRange(*config.segment_range(text)) for text in settings.network.segment_ranges)
+    quotas = msgspec.structs.asdict(settings.quota)
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, quotas, settings.physical_networks, spans))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",
