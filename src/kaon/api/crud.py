@@ -236,7 +236,8 @@ async def act(service: Service, action: Action, place: Place, raw: bytes, caller
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
     def run(tx: Transaction) -> bytes:
-        record, _ = writable(service, tx, place, action.name, "")
+        record, target = writable(service, tx, place, action.name, "")
+        service.policy.demand_parts(action.name, body.get(service.resource.one), target, credentials(caller))
         answer = action.run(tx, record, body)
         if not action.shows:
             return _encode(answer)

@@ -66,6 +66,22 @@ def router_here(view: View, router_id: str) -> Record | None:
     return view.get("router", router_id)
 
 
+def gateway_port(view: View, router_id: str) -> str:
+    """The id of the port by which a router reaches the outside, the first of several; empty when there is none."""
+    router = view.get("router", router_id) or {}
+    for gateway in router.get("gateways") or ():
+        return str(gateway["port_id"])
+    ports = view.by("port", "device_id", router_id)
+    return next((port["id"] for port in ports if port["device_owner"] == "network:router_gateway"), "")
+
+
+def is_spare(view: View, port: Record) -> bool:
+    """Whether a port is a router's gateway beside its first one, which is all that a router uses."""
+    if port.get("device_owner") != "network:router_gateway":
+        return False
+    return view.fact(gateway_port, port["device_id"]) != str(port["id"])
+
+
 def router_up(view: View, router_id: str) -> bool | None:
     """Whether a router is administratively up, None when it is not here; the rest is no matter of its ports."""
     router = router_here(view, router_id)

@@ -93,10 +93,17 @@ def _let_go(tx: Transaction, port: Record, kept: Collection[str]) -> Record:
 
 
 def _follow_gateway(tx: Transaction, port: Record) -> None:
-    """A router's ``external_gateway_info`` repeats the addresses of its gateway port."""
+    """A router repeats the addresses of its gateway ports, its ``external_gateway_info`` those of the first."""
     if port["device_owner"] != GATEWAY:
         return
     router = records.find(tx.conn, named("router"), port["device_id"])
     if router is not None and router["external_gateway_info"]:
-        info = {**router["external_gateway_info"], "external_fixed_ips": port["fixed_ips"]}
-        records.update(tx, named("router"), router, {"external_gateway_info": info})
+        gateways = [
+            {**item, "external_fixed_ips": port["fixed_ips"]} if item["port_id"] == port["id"] else item
+            for item in router["gateways"] or ()
+        ]
+        info = dict(router["external_gateway_info"])
+        if not gateways or gateways[0]["port_id"] == port["id"]:
+            info["external_fixed_ips"] = port["fixed_ips"]
+        changes = {"external_gateway_info": info, "gateways": gateways or router["gateways"]}
+        records.update(tx, named("router"), router, changes)

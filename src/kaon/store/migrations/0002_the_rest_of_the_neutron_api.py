@@ -414,6 +414,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("pvlan", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("routed", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("ha_of", sa.String(length=255), nullable=True))
+        batch_op.create_index(batch_op.f("ix_networks_ha_of"), ["ha_of"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_ipv6_address_scope"), ["ipv6_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_name"), ["name"], unique=False)
@@ -446,8 +449,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_ports_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("routers", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("flavor_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("gateways", sa.JSON(), nullable=True))
+        batch_op.add_column(
+            sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
+        batch_op.add_column(
+            sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
         batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("gateway_qos_policy_id", sa.String(length=36), nullable=True))
+        batch_op.create_index(batch_op.f("ix_routers_flavor_id"), ["flavor_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_gateway_qos_policy_id"), ["gateway_qos_policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
 
