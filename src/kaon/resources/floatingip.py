@@ -223,9 +223,7 @@ FLOATINGIP = Resource(
         Attribute("floating_network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("subnet_id", types.nullable(types.UUID), default=UNSET, post=True, shown=False, filter=False),
         Attribute("port_id", types.nullable(types.UUID), default=None, post=True, put=True, index=True),
-        Attribute(
-            "fixed_ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, put=True, index=True
-        ),
+        Attribute("fixed_ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, put=True, index=True),
         Attribute("router_id", types.nullable(types.UUID), index=True),
         Attribute("dns_name", dns.NAME, default="", post=True, alias="dns-integration"),
         Attribute("dns_domain", dns.DOMAIN, default="", post=True, alias="dns-integration"),
