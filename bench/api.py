@@ -28,6 +28,7 @@ FILLED = 10
 REACH = {
     "create port": 3.0,
     "create port, 8 at once": 500.0,
+    "create 100 ports in bulk": 60.0,
     "list 1000 ports": 15.0,
     "list 5000 ports": 60.0,
     "get port": 1.0,

@@ -12,18 +12,21 @@ PostgreSQL as well. Read it before you commit it: what happens to rows that are 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic.autogenerate import produce_migrations, render_python_code
-from alembic.operations.ops import UpgradeOps
+from alembic.operations.ops import AddColumnOp, ModifyTableOps, UpgradeOps
 from alembic.runtime.migration import MigrationContext
 
 import kaon.identity.tables  # noqa: F401 (its tables belong to the schema)
 from kaon.resources.catalog import resources
+from kaon.resources.declare import REQUIRED, UNSET
 from kaon.store import migrate, sqlite
 from kaon.store.schema import metadata
 
@@ -55,7 +58,25 @@ def difference(folder: Path) -> UpgradeOps:
         found = produce_migrations(MigrationContext.configure(conn), metadata).upgrade_ops
         if found is None or found.is_empty():
             sys.exit("the revisions make what the code declares: there is nothing to write")
+        _fill_in(found)
         return found
+
+
+def _fill_in(found: UpgradeOps) -> None:
+    """Let a column that is added hold in old rows what its attribute's declaration gives to new ones."""
+    defaults = {
+        (item.table.name, item.table.c[attribute.name].name): attribute.default
+        for item in resources()
+        for attribute in item.stored
+        if attribute.default not in (REQUIRED, UNSET, None)
+    }
+    for altered in found.ops:
+        for added in altered.ops if isinstance(altered, ModifyTableOps) else ():
+            if isinstance(added, AddColumnOp) and (added.table_name, added.column.name) in defaults:
+                default = defaults[added.table_name, added.column.name]
+                text = default if isinstance(default, str) else json.dumps(default)
+                quoted = text if isinstance(default, int) else "'" + text.replace("'", "''") + "'"
+                added.column.server_default = sa.DefaultClause(sa.text(quoted))
 
 
 def main() -> None:

@@ -25,6 +25,10 @@ SECRETS = frozenset({"admin_password", "identity.password", "nova.metadata_secre
 """Settings that are never printed, and are given only to the process that needs them."""
 
 
+_IDENTIFIERS = {"geneve": 2**24 - 1, "gre": 2**32 - 1, "vlan": 4094, "vxlan": 2**24 - 1}
+"""The last identifier of the types of segments that have one."""
+
+
 class ConfigError(Exception):
     """A setting that cannot be used: which, where it was set, why, and what to write instead."""
 
@@ -66,6 +70,30 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Defaults of networks."""
 
     mtu: Annotated[int, Meta(ge=1280, le=65535, description="Bytes that the physical networks carry")] = 1500
+    segment_ranges: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Identifiers for networks that name none: TYPE:FIRST:LAST or vlan:PHYSICAL_NETWORK:FIRST:LAST"
+        ),
+    ] = ("vxlan:1:65535",)
+
+    def __post_init__(self) -> None:
+        for text in self.segment_ranges:
+            segment_range(text)
+
+
+def segment_range(text: str) -> tuple[str, str, int, int]:
+    """Type, physical network (empty but for VLANs), first and last identifier of a range. Raises ValueError."""
+    parts = text.split(":")
+    kind, physical = parts[0], parts[1] if len(parts) == 4 else ""
+    first, last = (int(part) if part.isdecimal() else 0 for part in parts[-2:]) if len(parts) > 2 else (0, 0)
+    right = len(parts) <= 4 and bool(physical) == (kind == "vlan")
+    if not right or not 1 <= first <= last <= _IDENTIFIERS.get(kind, 0):
+        raise ValueError(
+            f"segment_ranges: {text!r}: write TYPE:FIRST:LAST, TYPE being one of geneve, gre and vxlan, or "
+            "vlan:PHYSICAL_NETWORK:FIRST:LAST, with identifiers that the type has"
+        )
+    return kind, physical, first, last
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,13 +14,15 @@ import httpx
 from kaon.api.app import create_app
 from kaon.api.policy import Policy
 from kaon.caller import Caller
-from kaon.resources.catalog import first_starts, resources
+from kaon.resources.catalog import first_starts, resources, starts
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.schema import metadata
 
 ROLES = {
     "admin": frozenset({"admin", "manager", "member", "reader"}),
+    "manager": frozenset({"manager", "member", "reader"}),
     "member": frozenset({"member", "reader"}),
     "reader": frozenset({"reader"}),
 }
@@ -65,12 +67,13 @@ class Cloud:
         resources()
         shutil.copyfile(Path(_empty().name) / "kaon.db", folder / "kaon.db")
         self.store = Store(folder / "kaon.db")
-        self.app = create_app(self.store, authenticate, _policy(policy_file))
+        self.live = Live()
+        self.app = create_app(self.store, authenticate, _policy(policy_file), live=self.live)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://kaon")
 
     async def start(self) -> Cloud:
-        """Fill a new database's pools."""
-        for start in first_starts():
+        """Fill a new database's pools, and do what every start does."""
+        for start in (*first_starts(), *starts()):
             await self.store.write(start)
         return self
 
@@ -94,7 +97,7 @@ class Cloud:
 
     async def made(self, token: str, path: str, **values: Any) -> dict[str, Any]:
         """POST one resource and return it; asserts success. The singular name comes from the path."""
-        single = path.strip("/").replace("-", "_")
+        single = path.rpartition("/")[2].replace("-", "_")
         single = single[:-3] + "y" if single.endswith("ies") else single[:-1]
         status, body = await self(token, "POST", path, {single: values})
         assert status == 201, body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +64,7 @@ TEXTS = (
 
 SERVED = [resource for resource in catalog.resources() if resource.methods]
 """Resources that clients can reach; they are read when the tests are collected, so a new one is tested as well."""
+LISTED = [resource for resource in SERVED if "list" in resource.methods]
 
 
 class Watch:
@@ -96,6 +97,40 @@ class Watch:
         assert self.cloud.store.read_now(journal.last) == self.seq, where
         assert len(self._log.records) <= 1, where
         return str(error["message"])
+
+    async def path(self, resource: Resource) -> str:
+        """Where a resource is served; of what is below a parent, below one of the member's project."""
+        if resource.parent is None:
+            return f"/{resource.url}"
+        parent = await PARENTS[resource.parent.name](self.cloud)
+        self.seq = self.cloud.store.read_now(journal.last)
+        return "/" + resource.url.replace("{parent_id}", parent["id"])
+
+
+async def _port(cloud: Cloud) -> dict[str, Any]:
+    network = await cloud.made("member:red", "/networks")
+    await cloud.made("member:red", "/subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    return await cloud.made("member:red", "/ports", network_id=network["id"])
+
+
+async def _local_ip(cloud: Cloud) -> dict[str, Any]:
+    return await cloud.made("admin:red", "/local-ips", local_port_id=(await _port(cloud))["id"])
+
+
+async def _floatingip(cloud: Cloud) -> dict[str, Any]:
+    network = await cloud.made("admin:red", "/networks", **{"router:external": True})
+    await cloud.made("admin:red", "/subnets", network_id=network["id"], ip_version=4, cidr="203.0.113.0/24")
+    return await cloud.made("member:red", "/floatingips", floating_network_id=network["id"])
+
+
+PARENTS: dict[str, Callable[[Cloud], Awaitable[dict[str, Any]]]] = {
+    "floatingip": _floatingip,
+    "local_ip": _local_ip,
+    "port": _port,
+    "qos_policy": lambda cloud: cloud.made("admin:red", "/qos/policies"),
+    "router": lambda cloud: cloud.made("member:red", "/routers"),
+}
+"""How to make a parent of what is served below one."""
 
 
 @pytest.fixture
@@ -157,16 +192,17 @@ async def test_a_body_of_10_megabytes_is_refused_whole_or_in_pieces(watch: Watch
 @pytest.mark.parametrize("resource", SERVED, ids=lambda resource: resource.name)
 async def test_wrong_values_of_every_attribute(watch: Watch, resource: Resource) -> None:
     """What an attribute's own type refuses is refused, and of what clients may not set every value is."""
+    path = await watch.path(resource)
     for attribute in resource.attributes:
         if attribute.name == "tenant_id":  # another name for project_id
             continue
         for value in ANYTHING:
-            content = {resource.name: {attribute.name: value}}
+            content = {resource.one: {attribute.name: value}}
             if "create" in resource.methods and (not attribute.post or _refuses(attribute, value)):
-                await watch.refused(400, ADMIN, "POST", f"/{resource.url}", content)
+                await watch.refused(400, ADMIN, "POST", path, content)
             if "update" in resource.methods and (not attribute.put or _refuses(attribute, value)):
                 # The body is judged before the resource is looked for.
-                await watch.refused(400, ADMIN, "PUT", f"/{resource.url}/{UNKNOWN}", content)
+                await watch.refused(400, ADMIN, "PUT", f"{path}/{UNKNOWN}", content)
 
 
 def _refuses(attribute: Attribute, value: Any) -> bool:
@@ -180,11 +216,12 @@ def _refuses(attribute: Attribute, value: Any) -> bool:
 @pytest.mark.parametrize("resource", SERVED, ids=lambda resource: resource.name)
 async def test_whatever_is_sent_the_answer_is_no_server_error(watch: Watch, resource: Resource) -> None:
     """Each value in each attribute, with all that is required beside it: taken or refused, but never a crash."""
+    where = await watch.path(resource)
     required = {item.name: _plausible(item) for item in resource.attributes if item.default is REQUIRED}
     for attribute in resource.attributes:
         for value in ANYTHING:
-            content = json.dumps({resource.name: {**required, attribute.name: value}}).encode()
-            for method, path in (("POST", f"/{resource.url}"), ("PUT", f"/{resource.url}/{UNKNOWN}")):
+            content = json.dumps({resource.one: {**required, attribute.name: value}}).encode()
+            for method, path in (("POST", where), ("PUT", f"{where}/{UNKNOWN}")):
                 status, body = await watch.send(ADMIN, method, path, content)
                 assert status < 400 or "NeutronError" in body, (status, method, content[:200])
 
@@ -196,10 +233,10 @@ def _plausible(attribute: Attribute) -> Any:
     return "x"
 
 
-@pytest.mark.parametrize("resource", SERVED, ids=lambda resource: resource.name)
+@pytest.mark.parametrize("resource", LISTED, ids=lambda resource: resource.name)
 async def test_odd_text_in_queries(watch: Watch, resource: Resource) -> None:
     """Filters compare it with what is stored; sort keys, limits and markers refuse it."""
-    path = f"/{resource.url}"
+    path = await watch.path(resource)
     for text in TEXTS:
         value = quote(text, safe="")
         for name in (*resource.by_name, *resource.filters, "tags", "not-tags-any", "changed_since"):
@@ -209,7 +246,7 @@ async def test_odd_text_in_queries(watch: Watch, resource: Resource) -> None:
                 status == 400
                 or text == ""
                 or name.startswith("not-")
-                or not body[resource.collection]
+                or not body[resource.many]
                 or (name == "changed_since")
             ), (name, text, body)
         await watch.refused(400, MEMBER, "GET", f"{path}?{value or 'x'}=1")
@@ -226,12 +263,13 @@ async def test_odd_text_in_queries(watch: Watch, resource: Resource) -> None:
 
 @pytest.mark.parametrize("resource", SERVED, ids=lambda resource: resource.name)
 async def test_ids_of_nothing(watch: Watch, resource: Resource) -> None:
+    where = await watch.path(resource)
     for text in (UNKNOWN, "'; --", "..%2f..%2fetc", "\x00", "%ff", "x" * 5_000):
-        path = f"/{resource.url}/{quote(text, safe='%')}"
+        path = f"{where}/{quote(text, safe='%')}"
         if "show" in resource.methods:
             await watch.refused(404, MEMBER, "GET", path)
         if "update" in resource.methods:
-            await watch.refused(404, MEMBER, "PUT", path, {resource.name: {}})
+            await watch.refused(404, MEMBER, "PUT", path, {resource.one: {}})
         if "delete" in resource.methods:
             await watch.refused(404, MEMBER, "DELETE", path)
         for action in resource.actions:

@@ -141,3 +141,48 @@ async def test_an_external_network_runs_out_of_addresses(cloud: Cloud) -> None:
     bare = await cloud.made("admin:ops", "/networks", **{"router:external": True})
     body = {"floatingip": {"floating_network_id": bare["id"]}}
     assert kind(await cloud(RED, "POST", "/floatingips", body)) == (400, "BadRequest")
+
+
+async def test_a_client_names_the_router_that_translates(cloud: Cloud, site: dict[str, Body]) -> None:
+    """Behind an inner router no router has both the port's subnet and the external network."""
+    far, (subnet,) = await network(cloud, RED, "10.7.0.0/24")
+    inner = await cloud.made(RED, "/routers")
+    await join(cloud, RED, inner, subnet_id=subnet["id"])
+    transit = await cloud.made(RED, "/ports", network_id=site["net"]["id"])
+    await join(cloud, RED, inner, port_id=transit["id"])
+    port, outer = await cloud.made(RED, "/ports", network_id=far["id"]), site["router"]["id"]
+    fip = await cloud.made(RED, "/floatingips", floating_network_id=site["outside"]["id"])
+    path = f"/floatingips/{fip['id']}"
+
+    async def lead(**values: Any) -> tuple[int, Any]:
+        return await cloud(RED, "PUT", path, {"floatingip": values})
+
+    assert kind(await lead(port_id=port["id"])) == (404, "ExternalGatewayForFloatingIPNotFound")
+    assert kind(await lead(port_id=port["id"], router_id=inner["id"])) == (409, "Conflict")
+    assert kind(await lead(port_id=port["id"], router_id=fip["id"])) == (404, "RouterNotFound")
+    theirs = await cloud.made("member:blue", "/routers", external_gateway_info={"network_id": site["outside"]["id"]})
+    assert kind(await lead(port_id=port["id"], router_id=theirs["id"])) == (404, "RouterNotFound")
+    assert kind(await lead(router_id=outer)) == (400, "BadRequest")
+    status, body = await lead(port_id=port["id"], router_id=outer)
+    assert (status, body["floatingip"]["router_id"]) == (200, outer)
+    _, body = await lead(description="kept", router_id=None)
+    assert (body["floatingip"]["router_id"], body["floatingip"]["port_id"]) == (outer, port["id"])
+    body = {"router": {"external_gateway_info": None}}
+    in_use = kind(await cloud(RED, "PUT", f"/routers/{outer}", body))
+    assert in_use == (409, "RouterExternalGatewayInUseByFloatingIp")
+
+
+async def test_idle_floating_ips_go_when_their_network_is_external_no_more(cloud: Cloud, site: dict[str, Body]) -> None:
+    outside = site["outside"]["id"]
+    port = await cloud.made(RED, "/ports", network_id=site["net"]["id"])
+    led = await cloud.made(RED, "/floatingips", floating_network_id=outside, port_id=port["id"])
+    idle = await cloud.made("member:blue", "/floatingips", floating_network_id=outside)
+    internal = {"network": {"router:external": False}}
+    in_use = kind(await cloud("admin:ops", "PUT", f"/networks/{outside}", internal))
+    assert in_use == (409, "ExternalNetworkInUse")
+    assert (await cloud("member:blue", "GET", f"/floatingips/{idle['id']}"))[0] == 200
+    await cloud(RED, "PUT", f"/floatingips/{led['id']}", {"floatingip": {"port_id": None}})
+    await cloud(RED, "PUT", f"/routers/{site['router']['id']}", {"router": {"external_gateway_info": None}})
+    assert (await cloud("admin:ops", "PUT", f"/networks/{outside}", internal))[0] == 200
+    assert (await cloud("admin:ops", "GET", "/floatingips"))[1] == {"floatingips": []}
+    assert (await cloud("admin:ops", "GET", "/ports?device_owner=network:floatingip"))[1] == {"ports": []}

@@ -64,9 +64,6 @@ async def test_a_network_with_anothers_gateway_stays_external(cloud: Cloud) -> N
     own = await cloud.made("admin:ops", "/routers", external_gateway_info={"network_id": outside["id"]})
     assert kind(await cloud("admin:ops", "PUT", path, closed)) == (409, "ExternalNetworkInUse")
     assert (await cloud("admin:ops", "DELETE", f"/routers/{own['id']}"))[0] == 204
-    fip = await cloud.made(RED, "/floatingips", floating_network_id=outside["id"])
-    assert kind(await cloud("admin:ops", "PUT", path, closed)) == (409, "ExternalNetworkInUse")
-    assert (await cloud(RED, "DELETE", f"/floatingips/{fip['id']}"))[0] == 204
     assert (await cloud("admin:ops", "PUT", path, closed))[0] == 200
     assert (await cloud(RED, "GET", path))[0] == 404
 

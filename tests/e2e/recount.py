@@ -14,11 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import ipam, network, ranges, records, segment_allocation, usage
+from kaon.resources import ipam, network, ranges, records, usage
 from kaon.resources.catalog import resources
 from kaon.resources.declare import counted
 from kaon.resources.port import PORT
 from kaon.resources.quota import LIMITS
+from kaon.resources.segments import allocation
 from kaon.resources.subnet import SUBNET
 from kaon.store import journal
 from kaon.store.engine import Store
@@ -119,7 +120,7 @@ def _numbers(conn: sa.Connection, held: Records) -> Iterator[str]:
     networks = _of(held, network.NETWORK.name)
     yield from _pool(conn, network.ZONES, [(1, 2**16 - 1)], {item["zone"] for item in networks})
     tunnels = {item["provider:segmentation_id"] for item in networks if item["provider:network_type"] == "vxlan"}
-    yield from _pool(conn, segment_allocation.VNIS, [(1, 2**24 - 1)], tunnels)
+    yield from _pool(conn, allocation.VNIS, [(1, 2**24 - 1)], tunnels)
 
 
 def _pool(conn: sa.Connection, pool: str, whole: list[tuple[int, int]], taken: set[int]) -> Iterator[str]:

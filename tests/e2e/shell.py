@@ -69,7 +69,10 @@ def main() -> None:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             shell = OpenStackShell()
             shell.stdout, shell.stderr = output, errors
-            status = shell.run(json.loads(line))
+            try:
+                status = shell.run(json.loads(line))
+            except SystemExit as end:  # so it refuses options that it does not know
+                status = end.code
         print(json.dumps([status or 0, output.getvalue(), errors.getvalue()]), file=answers, flush=True)
 
 

@@ -223,7 +223,7 @@ def test_what_the_cloud_is_made_of(admin: Shell) -> None:
     zones = admin("availability zone list --network --long")
     assert {row["Zone Resource"] for row in zones} == {"network", "router"}
     agents = admin("network agent list")
-    assert [row["Alive"] for row in agents] == [True]
+    assert {row["Alive"] for row in agents} == {True}
     shown = admin(f"network agent show {agents[0]['ID']}")
     assert (shown["binary"], shown["admin_state_up"]) == ("kaon-agent", True)
     admin(f"network agent set {agents[0]['ID']} --description here")

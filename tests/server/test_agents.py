@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from kaon.resources import agent as api
 from kaon.server.agents import Agents
 from kaon.server.channel import Agent
 from tests.agent.cloud import until
 from tests.api.cloud import Cloud
 
+INTERVAL = 0.05
+"""Seconds between reports."""
+
 
 @pytest.fixture
-async def agents(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agents]:
-    monkeypatch.setattr(api, "last_heard", {})
-    made = Agents(cloud.store)
-    task = asyncio.create_task(made.store_started())
+async def agents(cloud: Cloud) -> AsyncIterator[Agents]:
+    made = Agents(cloud.store, cloud.live, INTERVAL)
+    task = asyncio.create_task(made.store_reports())
     yield made
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -46,20 +47,30 @@ async def test_an_agent_that_starts_is_stored_once_however_much_it_says(cloud: C
         agents.heard(word())
     await cloud.store.write(lambda tx: None)
     assert cloud.store.commits == commits + 1
-    assert [(item["host"], item["alive"]) for item in await listed(cloud)] == [("alpha", True)]
+    assert {(item["host"], item["alive"]) for item in await listed(cloud)} == {("alpha", True)}
+    ids = {item["id"] for item in await listed(cloud)}
     agents.heard(word(started=2.0))
     await until(lambda: cloud.store.commits == commits + 2)
-    assert len(await listed(cloud)) == 1
+    assert {item["id"] for item in await listed(cloud)} == ids
 
 
-async def test_a_row_that_somebody_deletes_comes_back_with_the_next_heartbeat(cloud: Cloud, agents: Agents) -> None:
+async def test_what_an_agent_does_is_stored_when_it_has_changed(cloud: Cloud, agents: Agents) -> None:
     before = cloud.store.commits
     agents.heard(word())
     await until(lambda: cloud.store.commits > before)
-    (found,) = await listed(cloud)
-    assert (await cloud("admin:ops", "DELETE", f"/agents/{found['id']}"))[0] == 204
-    assert await listed(cloud) == []
+    await cloud.made("member:red", "/routers")
     commits = cloud.store.commits
-    agents.heard(word())
     await until(lambda: cloud.store.commits > commits)
-    assert [item["alive"] for item in await listed(cloud)] == [True]
+    routers = {item["agent_type"]: item["configurations"].get("routers") for item in await listed(cloud)}
+    assert routers["L3 agent"] == 1
+
+
+async def test_a_row_that_somebody_deletes_comes_back_with_the_next_report(cloud: Cloud, agents: Agents) -> None:
+    before = cloud.store.commits
+    agents.heard(word())
+    await until(lambda: cloud.store.commits > before)
+    (found, *_) = await listed(cloud)
+    commits = cloud.store.commits
+    assert (await cloud("admin:ops", "DELETE", f"/agents/{found['id']}"))[0] == 204
+    await until(lambda: cloud.store.commits > commits + 1)
+    assert (found["id"], True) in {(item["id"], item["alive"]) for item in await listed(cloud)}

@@ -14,7 +14,7 @@ from kaon.resources import ranges, records, usage
 from kaon.resources.catalog import first_starts
 from kaon.resources.declare import named
 from kaon.resources.network import ZONES
-from kaon.resources.segment_allocation import VNIS
+from kaon.resources.segments.allocation import VNIS
 from kaon.store import journal
 from kaon.store.engine import Store
 from kaon.store.migrate import open_store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from kaon.caller import Caller
 from kaon.resources.catalog import calls, extensions, resources
 from kaon.resources.declare import Action, Extension
 from kaon.resources.errors import ApiError, not_found
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 
 _encode = msgspec.json.Encoder().encode
@@ -145,7 +147,7 @@ async def _failed(_request: Request, _error: Exception) -> Response:
     return Response(error_body(error), 500, media_type="application/json")
 
 
-def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str) -> list[BaseRoute]:
+def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_url: str, live: Live) -> list[BaseRoute]:
     """The routes of the Network API. Longer paths come first, so that none hides another."""
 
     def route(path: str, method: str, handler: Handler) -> Route:
@@ -158,11 +160,15 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
         route("/v2.0/extensions", "GET", _extensions),
         route("/v2.0/extensions/{alias}", "GET", _one_extension),
     ]
-    found += [route(f"/v2.0/{item.path}", item.method, call.handler(item, store, policy)) for item in calls()]
+    found += [route(f"/v2.0/{item.path}", item.method, call.handler(item, store, policy, live)) for item in calls()]
     for resource in resources():
-        service = crud.serve(resource, store, policy)
+        service = crud.serve(resource, store, policy, live)
         collection = f"/v2.0/{resource.url}"
-        found += [route(f"{collection}{path}", method, handler) for path, method, handler in tags.handlers(service)]
+        found += [
+            route(f"/v2.0/{url}{path}", method, handler)
+            for url in resource.tagged_at
+            for path, method, handler in tags.handlers(service)
+        ]
         found += [
             route(f"{collection}/{{id}}/{action.name}", action.method, _act(service, action))
             for action in resource.actions
@@ -179,17 +185,30 @@ def routes(store: Store, policy: Policy, authenticate: Authenticate, identity_ur
     return found
 
 
+@cache
+def _spellings() -> dict[str, str]:
+    """The first word of a path as it is served, by how it is also spelled: with hyphens or with underscores."""
+    words = {path.partition("/")[0] for path in [item.url for item in resources()] + [item.path for item in calls()]}
+    spelled = {word.replace(*pair): word for word in words for pair in (("-", "_"), ("_", "-"))}
+    return {other: word for other, word in spelled.items() if other not in words}
+
+
 def _tolerant(app: ASGIApp) -> ASGIApp:
-    """Serve paths as Neutron tolerates them: with a slash at the end, and collections and members with `.json`."""
+    """Serve paths as Neutron tolerates them: with a slash at the end, collections and members with `.json`, and
+    collections of several words spelled either way."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path.startswith("/v2.0/") and path.endswith(("/", ".json")) and path != DOCUMENT:
-            path = path.rstrip("/")
+        path = tolerated = scope.get("path", "")
+        if path.startswith("/v2.0/") and path != DOCUMENT:
+            tolerated = path.rstrip("/")
             # A tag may end in it, an id does not.
-            if path.count("/") <= 3:
-                path = path.removesuffix(".json")
-            scope = {**scope, "path": path}
+            if tolerated.count("/") <= 3:
+                tolerated = tolerated.removesuffix(".json")
+            word = tolerated.split("/")[2:3]
+            if word and word[0] in _spellings():
+                tolerated = tolerated.replace(word[0], _spellings()[word[0]], 1)
+            if tolerated != path:
+                scope = {**scope, "path": tolerated}
         await app(scope, receive, send)
 
     return serve
@@ -201,9 +220,13 @@ def create_app(
     policy: Policy,
     identity_url: str = "/identity",
     extra: Sequence[BaseRoute] = (),
+    live: Live | None = None,
 ) -> Starlette:
-    """The application: the Network API and whatever routes are added (identity, health, metrics)."""
-    found = routes(store, policy, authenticate, identity_url)
+    """The application: the Network API and whatever routes are added (identity, health, metrics).
+
+    `live` is what this process knows and no table holds.
+    """
+    found = routes(store, policy, authenticate, identity_url, live or Live())
     return Starlette(
         middleware=[Middleware(_tolerant)],
         routes=[*extra, *found],

@@ -10,26 +10,36 @@ from starlette.requests import Request
 from kaon.api import body as bodies
 from kaon.api.http import Answer, Handler, read_body
 from kaon.api.policy import Policy, credentials
+from kaon.api.present import Presenter
 from kaon.caller import Caller
-from kaon.resources.declare import Ask, Call
+from kaon.resources.declare import Ask, Call, named
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.transaction import Transaction
 
 _encode = msgspec.json.Encoder().encode
 
 
-def handler(call: Call, store: Store, policy: Policy) -> Handler:
+def handler(call: Call, store: Store, policy: Policy, live: Live) -> Handler:
     """Serve one declared call."""
+    presenter = Presenter(named(call.lists), policy, live) if call.lists else None
+
+    def run(tx: Transaction, ask: Ask) -> bytes:
+        answer = call.run(tx, ask)
+        if presenter is not None:
+            rows = presenter.many(tx.conn, answer, tx.caller)
+            return b'{"%s":[%s]}' % (named(call.lists).many.encode(), b",".join(rows))
+        return b"" if call.status == 204 else _encode(answer)
 
     async def handle(request: Request, caller: Caller) -> Answer:
         raw = await read_body(request) if call.method in ("POST", "PUT") else b""
         ask = Ask(request.path_params, request.query_params.multi_items(), bodies.decode(raw) if raw else {})
         _demand_allowed(call, policy, ask, caller)
         if call.method == "GET" and not call.writes:
-            answer = await store.read(lambda conn: call.run(Transaction(conn, caller), ask))
+            answer = await store.read(lambda conn: run(Transaction(conn, caller), ask))
         else:
-            answer = await store.write(lambda tx: call.run(tx, ask), caller)
-        return Answer(call.status, b"" if answer is None else _encode(answer))
+            answer = await store.write(lambda tx: run(tx, ask), caller)
+        return Answer(call.status, answer)
 
     return handle
 

@@ -17,11 +17,14 @@ from kaon.caller import Caller
 from kaon.resources import quota, records, types
 from kaon.resources.declare import Action, Resource
 from kaon.resources.errors import ApiError, bad_request
+from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
 _encode = msgspec.json.Encoder().encode
+_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""The attributes of an encoded row, each still encoded."""
 
 
 class Service(NamedTuple):
@@ -31,11 +34,12 @@ class Service(NamedTuple):
     store: Store
     policy: Policy
     presenter: Presenter
+    live: Live
 
 
-def serve(resource: Resource, store: Store, policy: Policy) -> Service:
+def serve(resource: Resource, store: Store, policy: Policy, live: Live) -> Service:
     """Set up a resource for serving."""
-    return Service(resource, store, policy, Presenter(resource, policy))
+    return Service(resource, store, policy, Presenter(resource, policy, live), live)
 
 
 async def _write(service: Service, run: Callable[[Transaction], list[Written]], caller: Caller) -> list[bytes]:
@@ -82,10 +86,13 @@ async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = 
 
 def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
     resource, caller = service.resource, tx.caller
-    parents = service.presenter.demand_parents(tx.conn, values, caller)
+    parents = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
     target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
+    if resource.within is not None and "project_id" in values:
+        # Whoever makes it, it belongs with its parent.
+        values = {**values, "project_id": parents["ext_parent:project_id"]}
     if resource.quota is not None:
         quota.demand(tx, resource, values["project_id"])
     return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
@@ -111,7 +118,8 @@ async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]],
             if shown is None:
                 raise records.missing(service.resource, place.id)
             return _encode({service.resource.one: _chosen(shown, fields)})
-        rows = service.presenter.many(conn, [record], caller)
+        head = [record[name] for name in service.presenter.head]
+        rows = service.presenter.many(conn, [head], caller)
         if not rows:
             raise records.missing(service.resource, place.id)
         return _named(service.resource, rows[0])
@@ -133,17 +141,17 @@ async def index(
 
     def run(conn: sa.Connection) -> bytes:
         marker = queries.find_marker(conn, resource, query)
-        chosen = queries.statement(resource, presenter.columns, query, caller, marker)
+        chosen = queries.statement(resource, presenter.columns, query, caller, service.live, marker)
         for attribute, id in _below(service, conn, parent_id, caller).items():
             chosen = chosen.where(resource.table.c[attribute] == id)
-        heads = [dict(zip(presenter.head, row, strict=True)) for row in conn.execute(chosen)]
+        heads = conn.execute(chosen).all()
         if query.reverse:
-            heads.reverse()
+            heads = heads[::-1]
         rows = presenter.many(conn, heads, caller)
         if query.fields:
-            rows = [_encode(_chosen(msgspec.json.decode(row), query.fields)) for row in rows]
+            rows = [_encode(_chosen(_attributes(row), query.fields)) for row in rows]
         name = resource.many.encode()
-        links = queries.links(url, pairs, query, [head["id"] for head in heads])
+        links = queries.links(url, pairs, query, [head[0] for head in heads])
         tail = b',"%s_links":%s' % (name, _encode(links)) if links else b""
         return b'{"%s":[%s]%s}' % (name, b",".join(rows), tail)
 

@@ -246,9 +246,17 @@ def _tags(resource: Resource) -> dict[str, Schema]:
     """Paths of a resource's tags."""
     if "tags" not in resource.by_name or not resource.methods:
         return {}
-    name, collection = resource.name, resource.collection
+    found: dict[str, Schema] = {}
+    for url, name in zip(resource.tagged_at, (resource.name, resource.many), strict=False):
+        found |= _tags_below(resource, f"{ROOT}/{url}/{{id}}/tags", name)
+    return found
+
+
+def _tags_below(resource: Resource, base: str, name: str) -> dict[str, Schema]:
+    """Paths of a resource's tags below one path; `name` makes the operations' names unique."""
+    collection = resource.collection
     every = {"tags": resource.by_name["tags"].type.schema}
-    shown, base = _object(every, every), f"{ROOT}/{resource.url}/{{id}}/tags"
+    shown = _object(every, every)
 
     def operation(verb: str, responses: Schema, body: Schema | None = None) -> Schema:
         return _operation(f"{verb}_{name}", collection, responses, body)

@@ -5,25 +5,24 @@ An encoded row is valid as long as its revision is, so a list costs one narrow S
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from kaon.api.encoded import EncodedRows, View
 from kaon.api.policy import Policy, credentials, target_of
 from kaon.caller import Caller
 from kaon.resources import records
 from kaon.resources.declare import Resource, named
+from kaon.resources.live import Live
 from kaon.store.journal import Record
 
 _encode = msgspec.json.Encoder().encode
 
-MAX_ENCODED = 50_000
-"""Encoded rows kept for one resource."""
-
-View = tuple[frozenset[str], tuple[Any, ...]]
-"""What makes one caller's picture of a row differ from another's: hidden attributes and derived values."""
+Head = Sequence[Any]
+"""What judging and finding a row needs of it: its id, its revision, and what views read, in the order of `columns`."""
 
 
 class Written(NamedTuple):
@@ -36,25 +35,30 @@ class Written(NamedTuple):
 
 
 class Presenter:
-    """Turns records into what a caller may see, for one resource, over all requests."""
+    """Turns records into what a caller may see, for one resource, over all requests.
 
-    def __init__(self, resource: Resource, policy: Policy) -> None:
+    Without `live`, what only this process knows is not shown: records of the past have no such thing.
+    """
+
+    def __init__(self, resource: Resource, policy: Policy, live: Live | None = None) -> None:
         self._resource = resource
         self._policy = policy
-        self._encoded: dict[str, tuple[int, dict[View, bytes]]] = {}
+        self._live = live
+        self._encoded = EncodedRows()
         self._shown = [attribute for attribute in resource.attributes if attribute.shown and not attribute.internal]
+        self._gathered = [attribute for attribute in self._shown if attribute.gathered is not None]
+        judged = {*resource.head, *(attribute for attribute, _collection in resource.judged_with.values())}
+        judged.update(name for name in ("project_id",) if name in resource.by_name)
+        self._judged = tuple(name for name in resource.names if name in judged - {"id", "revision_number"})
+        self.head = ("id", "revision_number", *self._judged)
         self._before_it_was = {
             item.name: [] if value is None and isinstance(item.type.column, sa.JSON) else value
             for item, value in ((item, resource.initial[item.name]) for item in resource.stored)
         }
-        names = {"id", "revision_number", *resource.head}
-        names.update(name for name in ("project_id",) if name in resource.by_name)
-        names.update(attribute for attribute, _collection in resource.judged_with.values())
-        self.head = tuple(name for name in resource.names if name in names)
 
     @property
     def columns(self) -> list[sa.ColumnElement[Any]]:
-        """The columns of a head: what is needed to judge and find a row."""
+        """The columns of a head."""
         return [self._resource.table.c[name] for name in self.head]
 
     def parents(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
@@ -72,13 +76,20 @@ class Presenter:
                     found[f"{prefix}:{derived.name}"] = derived.derived(held, caller)
         return found
 
-    def demand_parents(self, conn: sa.Connection, values: Record, caller: Caller) -> dict[str, Any]:
-        """`parents` for a creation: raises a parent's 404 when there is no such thing that the caller may know of."""
+    def demand_parents(
+        self, conn: sa.Connection, values: Record, caller: Caller, creating: bool = False
+    ) -> dict[str, Any]:
+        """`parents`, when all are there: raises a parent's 404 when there is no such thing that the caller may know of.
+
+        The parent below whose path something is created need only exist: the creation's own rule then refuses it to
+        strangers by a 403, as Neutron does.
+        """
         found = self.parents(conn, values, caller)
         for prefix, (attribute, kind) in self._resource.judged_with.items():
             id, parent = values.get(attribute), named(kind)
             target = {name.partition(":")[2]: value for name, value in found.items() if name.startswith(f"{prefix}:")}
-            if id and not (target and self._policy.allows(parent.rule("get"), target, credentials(caller))):
+            known = creating and prefix == "ext_parent"
+            if id and not (target and (known or self._policy.allows(parent.rule("get"), target, credentials(caller)))):
                 raise records.missing(parent, id)
         return found
 
@@ -102,7 +113,12 @@ class Presenter:
         derived = tuple(
             attribute.derived(head, caller) for attribute in self._resource.derived if attribute.derived is not None
         )
-        return self._policy.hidden(self._resource, target, creds), derived
+        return self._policy.hidden(self._resource, target, creds), (*derived, *self._live_values(head))
+
+    def _live_values(self, head: Record) -> tuple[Any, ...]:
+        if self._live is None:
+            return ()
+        return tuple(item.live(head, self._live) for item in self._shown if item.live is not None)
 
     def dress(self, record: Record, caller: Caller, view: View) -> dict[str, Any]:
         """A record as the API shows it; what `_with_others` added is there already."""
@@ -112,6 +128,8 @@ class Presenter:
             if attribute.name not in hidden:
                 if attribute.computed is not None:
                     value = attribute.computed(record)
+                elif attribute.live is not None and self._live is not None:
+                    value = attribute.live(record, self._live)
                 elif attribute.derived is not None:
                     value = attribute.derived(record, caller)
                 elif attribute.name in record:
@@ -142,9 +160,11 @@ class Presenter:
     def _with_others(self, conn: sa.Connection, found: list[Record], caller: Caller) -> list[Record]:
         """Records with the other records that they show. Whoever changes one of those counts a revision of its parent,
         so that an encoded row stays right."""
-        for name, kind, key in self._resource.children:
-            other = named(kind)
-            shown = [attribute for attribute in other.attributes if attribute.shown and not attribute.internal]
+        for attribute, kind, key in self._resource.children:
+            other, name = named(kind), attribute.name
+            shown = [item for item in other.attributes if item.shown and not item.internal]
+            if attribute.child_names:
+                shown = [item for item in shown if item.name in attribute.child_names]
             held: dict[str, list[dict[str, Any]]] = {record["id"]: [] for record in found}
             for child in records.select(conn, other, other.table.c[key].in_(list(held))):
                 held[child[key]].append(
@@ -155,10 +175,14 @@ class Presenter:
             other = named(kind)
             ids = {record[key] for record in found if record[key]}
             parts = {
-                item["id"]: {part: item[part] for part in names}
+                item["id"]: item[names] if isinstance(names, str) else {part: item[part] for part in names}
                 for item in (records.select(conn, other, other.table.c.id.in_(ids)) if ids else ())
             }
             found = [{**record, name: parts.get(record[key])} for record in found]
+        for attribute in self._gathered:
+            if attribute.gathered is not None:
+                values = attribute.gathered(conn, found)
+                found = [{**record, attribute.name: value} for record, value in zip(found, values, strict=True)]
         return found
 
     def one(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any] | None:
@@ -179,52 +203,43 @@ class Presenter:
 
     def remember(self, written: Written) -> None:
         """Keep the encoded row of a committed write for the lists that follow."""
-        if written.view is None:
-            return
-        if len(self._encoded) >= MAX_ENCODED:
-            self._encoded.clear()
-        self._encoded[written.id] = (written.revision, {written.view: written.row})
+        if written.view is not None:
+            self._encoded.keep(written.id, written.revision, written.view, written.row)
 
-    def many(self, conn: sa.Connection, heads: Sequence[Record], caller: Caller) -> list[bytes]:
+    def many(self, conn: sa.Connection, heads: Iterable[Head], caller: Caller) -> list[bytes]:
         """Encoded rows for these heads, in order, without those that policy hides altogether."""
         creds = credentials(caller)
-        seen: dict[tuple[Any, ...], View | None] = {}
-        wanted: list[tuple[Record, View]] = []
-        judged = [name for name in self.head if name not in ("id", "revision_number")]
-        for head in heads:
-            shape = tuple(_hashable(head[name]) for name in judged)
-            if shape not in seen:
-                seen[shape] = self.view(conn, head, caller, creds)
-            view = seen[shape]
-            if view is not None:
-                wanted.append((head, view))
-        self._load(conn, wanted, caller)
-        return [self._encoded[head["id"]][1][view] for head, view in wanted]
-
-    def _load(self, conn: sa.Connection, wanted: Sequence[tuple[Record, View]], caller: Caller) -> None:
-        """Encode what is wanted and not yet there at its revision."""
-        if self._resource.details:
-            # A change to the other record counts no revision of this one, so nothing can be kept.
-            self._encoded.clear()
+        views: dict[Hashable, View | None] = {}
+        found: dict[str, bytes] = {}
         absent: dict[str, View] = {}
-        for head, view in wanted:
-            kept = self._encoded.get(head["id"])
-            if kept is None or kept[0] != head["revision_number"]:
-                self._encoded.pop(head["id"], None)
-                absent[head["id"]] = view
-            elif view not in kept[1]:
-                absent[head["id"]] = view
-        if len(self._encoded) + len(absent) > MAX_ENCODED:
-            self._encoded.clear()
-            absent = {head["id"]: view for head, view in wanted}
+        # A change to the other records that these show counts no revision of these, so nothing kept is sure.
+        get = (lambda *_: None) if self._resource.details or self._gathered else self._encoded.get
+        for head in heads:
+            id, revision, *judged = head
+            shape = tuple(map(_hashable, judged))
+            if shape not in views:
+                views[shape] = self.view(
+                    conn, {"id": id, **dict(zip(self._judged, judged, strict=True))}, caller, creds
+                )
+            view = views[shape]
+            if view is not None:
+                row = get(id, revision, view)
+                found[id] = b"" if row is None else row
+                if row is None:
+                    absent[id] = view
+        self._load(conn, absent, caller, found)
+        return list(found.values())
+
+    def _load(self, conn: sa.Connection, absent: Mapping[str, View], caller: Caller, found: dict[str, bytes]) -> None:
+        """Encode what is not kept at its revision, into `found`."""
         ids = list(absent)
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
-            found = records.select(conn, self._resource, self._resource.table.c.id.in_(chunk))
-            for record in self._with_others(conn, found, caller):
-                view = absent[record["id"]]
-                kept = self._encoded.setdefault(record["id"], (record["revision_number"], {}))
-                kept[1][view] = _encode(self.dress(record, caller, view))
+            loaded = records.select(conn, self._resource, self._resource.table.c.id.in_(chunk))
+            for record in self._with_others(conn, loaded, caller):
+                id, view = record["id"], absent[record["id"]]
+                found[id] = _encode(self.dress(record, caller, view))
+                self._encoded.keep(id, record["revision_number"], view, found[id])
 
 
 def _hashable(value: Any) -> Any:

@@ -12,6 +12,7 @@ from kaon.caller import Caller
 from kaon.resources import records, types
 from kaon.resources.declare import Attribute, Resource
 from kaon.resources.errors import bad_request, invalid
+from kaon.resources.live import Live
 from kaon.store.journal import Record
 
 MAX_PAGE = 100_000
@@ -57,6 +58,8 @@ def parse(resource: Resource, pairs: Sequence[tuple[str, str]]) -> Query:
 
 def filterable(resource: Resource, name: str) -> bool:
     """Whether a list can be filtered by this name."""
+    if name in resource.live_filters:
+        return True
     if name in resource.filters or name == "tenant_id":
         return name in resource.filters or "project_id" in resource.by_name
     if name in EXTRA_FILTERS:
@@ -111,7 +114,7 @@ def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
     return list(texts)
 
 
-def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.ColumnElement[bool]]:
+def conditions(resource: Resource, query: Query, caller: Caller, live: Live) -> list[sa.ColumnElement[bool]]:
     """The WHERE of a list: the client's filters, and what a caller without admin rights may see."""
     where: list[sa.ColumnElement[bool]] = []
     for name, texts in query.filters.items():
@@ -120,6 +123,8 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
                 where.append(resource.filters[name](texts, caller))
             except ValueError as error:
                 raise invalid(str(error)) from None
+        elif name in resource.live_filters:
+            where.append(resource.live_filters[name](texts, live))
         elif name in _TAGS:
             where.append(_tagged(resource, name, texts))
         elif name == "changed_since":
@@ -130,7 +135,9 @@ def conditions(resource: Resource, query: Query, caller: Caller) -> list[sa.Colu
             values = _values(attribute, texts)
             matched = column == values[0] if len(values) == 1 else column.in_(values)
             where.append(matched | column.is_(None) if "" in values else matched)
-    if not (caller.is_admin or caller.is_service) and "project_id" in resource.by_name:
+    # What is below a parent is seen by whoever sees the parent, which has been asked for already.
+    judged = resource.within is not None or caller.is_admin or caller.is_service
+    if not judged and "project_id" in resource.by_name:
         own = resource.table.c.project_id == caller.project_id
         where.append(own if resource.visible is None else own | resource.visible(caller))
     return where
@@ -155,11 +162,16 @@ def _sortable(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def statement(
-    resource: Resource, columns: Sequence[sa.ColumnElement[Any]], query: Query, caller: Caller, marker: Record | None
+    resource: Resource,
+    columns: Sequence[sa.ColumnElement[Any]],
+    query: Query,
+    caller: Caller,
+    live: Live,
+    marker: Record | None,
 ) -> sa.Select[Any]:
     """The SELECT of one page. Rows of a reversed page come backwards; the caller turns them round."""
     table = resource.table
-    chosen = sa.select(*columns).where(*conditions(resource, query, caller))
+    chosen = sa.select(*columns).where(*conditions(resource, query, caller, live))
     sorts = list(query.sorts)
     if (query.limit or query.marker) and not any(key == "id" for key, _ in sorts):
         sorts.append(("id", True))

@@ -44,9 +44,27 @@ def network_terms(view: View, network_id: str) -> NetworkTerms | None:
     return NetworkTerms(int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain)
 
 
+def placed(view: View, resource_id: str) -> bool | None:
+    """Whether an administrator wants a network's DHCP, or a router, on this host; None where nothing is said."""
+    said = view.by("agent_placement", "place", f"{view.config.host} {resource_id}")
+    return bool(said[0]["hosted"]) if said else None
+
+
+def agent_up(view: View, kind: str) -> bool:
+    """Whether this host's agent of a type is administratively up."""
+    return all(is_up(agent) for agent in view.by("agent", "role", f"{view.config.host} {kind}"))
+
+
+def router_here(view: View, router_id: str) -> Record | None:
+    """A router that is made on this host; None when it does not exist, or is not to be here."""
+    if view.fact(placed, router_id) is False or not view.fact(agent_up, "L3 agent"):
+        return None
+    return view.get("router", router_id)
+
+
 def router_up(view: View, router_id: str) -> bool | None:
-    """Whether a router is administratively up, None when it does not exist; the rest is no matter of its ports."""
-    router = view.get("router", router_id)
+    """Whether a router is administratively up, None when it is not here; the rest is no matter of its ports."""
+    router = router_here(view, router_id)
     return None if router is None else is_up(router)
 
 
@@ -62,13 +80,25 @@ def attached_network(view: View, network_id: str) -> bool:
 
 
 def network_here(view: View, network_id: str) -> bool:
-    """Whether the network has a bridge on this host: a port is attached, or a router has a port, here."""
-    return view.fact(attached_network, network_id) or view.any("port", "router_network", network_id)
+    """Whether the network has a bridge on this host: a port is attached, a router has a port, or DHCP is served."""
+    return (
+        view.fact(attached_network, network_id)
+        or view.any("port", "router_network", network_id)
+        or view.fact(dhcp_here, network_id)
+    )
+
+
+def dhcp_here(view: View, network_id: str) -> bool:
+    """Whether DHCP of a network is served on this host: where a port is attached, unless said otherwise."""
+    if not view.fact(agent_up, "DHCP agent"):
+        return False
+    said = view.fact(placed, network_id)
+    return view.fact(attached_network, network_id) if said is None else said
 
 
 def dhcp_port(view: View, network_id: str) -> str:
     """The id of the port by which a network's DHCP server is realised on this host; empty when it is not."""
-    if not view.fact(attached_network, network_id):
+    if not view.fact(dhcp_here, network_id):
         return ""
     ids = view.ids("port", "dhcp_network", network_id)
     return ids[0] if ids else ""

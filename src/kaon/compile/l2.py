@@ -24,9 +24,7 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     yield row(Bridge(terms.mtu), HOST, bridge, origin=origin)
     yield element("inet", "bridges", names.quoted(bridge), origin=origin)
     yield element("inet", "zones", names.quoted(bridge), str(terms.zone), origin=origin)
-    kind, _, where = view.config.physical_networks.get(network.get("provider:physical_network") or "", "").partition(
-        ":"
-    )
+    kind, _, where = view.config.physical_networks.get(_physical_network(view, network) or "", "").partition(":")
     if kind == "bridge":
         # Kaon's ports never join the operator's bridge itself: whether that bridge passes packets to the inet hooks
         # is the operator's choice, and filtered ports on it might go unjudged.
@@ -37,6 +35,25 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     elif kind == "interface":
         yield row(Member(bridge), HOST, where, origin=origin)
         yield element("bridge", "port_marks", names.quoted(where), names.mark(facts.TRUSTED), origin=origin)
+
+
+def _physical_network(view: View, network: Record) -> str | None:
+    """The physical network that carries a network here: of several segments the first that this host reaches.
+
+    Raises ValueError when it reaches none of several.
+    """
+    segments = network.get("segments")
+    if not segments:
+        name: str | None = network.get("provider:physical_network")
+        return name
+    names_of = [segment["provider:physical_network"] for segment in segments]
+    for name in names_of:
+        if name is None or name in view.config.physical_networks:
+            return name
+    raise ValueError(
+        f"host {view.config.host} reaches no segment of network {network['id']}: they are on the physical networks "
+        f"{', '.join(sorted(set(names_of)))}, and physical_networks maps none of these"
+    )
 
 
 def _patch_mac(network_id: str) -> str:

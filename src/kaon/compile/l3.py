@@ -40,7 +40,7 @@ def ports_of(view: View, router_id: str) -> tuple[list[Record], Record | None]:
 
 def router_rows(view: View, router_id: str) -> Iterator[Row]:
     """The namespace of a router and what concerns it as a whole."""
-    router = view.get("router", router_id)
+    router = facts.router_here(view, router_id)
     if router is None:
         return
     origin = f"router/{router_id}"

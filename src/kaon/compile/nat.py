@@ -18,7 +18,7 @@ from kaon.world.world import Record
 
 def router_rows(view: View, router_id: str) -> Iterator[Row]:
     """The chains of a router's nft table, and the maps that its floating IPs are elements of."""
-    router = view.get("router", router_id)
+    router = facts.router_here(view, router_id)
     if router is None:
         return
     origin = f"router/{router_id}"
@@ -79,7 +79,7 @@ def floatingip_rows(view: View, floatingip_id: str) -> Iterator[Row]:
     floatingip = view.get("floatingip", floatingip_id)
     if floatingip is None or not floatingip.get("router_id") or not floatingip.get("fixed_ip_address"):
         return
-    router = view.get("router", floatingip["router_id"])
+    router = facts.router_here(view, floatingip["router_id"])
     if router is None or not facts.is_up(router):
         return
     _, gateway = ports_of(view, router["id"])

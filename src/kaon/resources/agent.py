@@ -1,65 +1,118 @@
-"""Agents: what the server knows of the hosts, from their heartbeats."""
+"""Agents: a host's one Kaon agent as the agents that tools look for: for switching, DHCP, routing and metadata.
+
+Each has a row of its own, so that it can be described, switched off and given networks and routers by itself. What a
+row says of the host is as its agent last reported; whether it lives is known from the heartbeats.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+import uuid
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import records, types
+from kaon.resources import agent_placement, defaults, records, types
 from kaon.resources.availability_zone import ZONE
-from kaon.resources.declare import Attribute, Extension, Resource
+from kaon.resources.declare import Attribute, Extension, Resource, named
 from kaon.resources.errors import bad_request
+from kaon.resources.live import Live
 from kaon.resources.roles import ADMIN
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
-TYPE, BINARY = "Kaon agent", "kaon-agent"
+DHCP, L3, METADATA = "DHCP agent", "L3 agent", "Metadata agent"
+L2 = {"ovs": "Open vSwitch agent"}
+"""Engine -> type of the agent that switches; tools know the others' kind, bridges of the kernel, by `LINUX`."""
+LINUX = "Linux bridge agent"
+BINARY = "kaon-agent"
 DEAD_AFTER = 5.0
 """Seconds without a heartbeat after which an agent counts as dead."""
 
-last_heard: dict[str, float] = {}
-"""Host -> Unix time of its agent's last word, of the agents that this process speaks with.
-
-Heartbeats are kept here and not in the database, where each would be a commit; a host is absent until its row is known
-to be there. What is stored is when the agent started.
-"""
+_NAMESPACE = uuid.UUID("6f0a2a3e-0c39-4c8e-9d3b-7e5a1f4b9c10")
 
 
-def seen(tx: Transaction, host: str, engine: str) -> None:
-    """Note that a host's agent has started. This is state, not intent: nothing is journalled.
+class Report(NamedTuple):
+    """What a host's agent says of itself: what it drives, and since when (Unix time)."""
 
-    `engine` names what it drives, and is shown as its configuration.
+    host: str
+    engine: str
+    started: float
+
+
+def agent_id(kind: str, host: str) -> str:
+    """The id of a host's agent of a type: the same for ever, so that nobody need remember it."""
+    return str(uuid.uuid5(_NAMESPACE, f"{kind}/{host}"))
+
+
+def _roles(report: Report) -> dict[str, tuple[str, str | None]]:
+    """The types of agent that a host has: their topic and availability zone, as Neutron fills them."""
+    return {
+        L2.get(report.engine, LINUX): ("N/A", None),
+        DHCP: ("dhcp_agent", ZONE),
+        L3: ("l3_agent", ZONE),
+        METADATA: ("N/A", None),
+    }
+
+
+def _configurations(conn: sa.Connection, kind: str, report: Report) -> dict[str, Any]:
+    """What an agent is set up for, and how much it does."""
+
+    def count(statement: sa.Select[Any]) -> int:
+        return int(conn.execute(sa.select(sa.func.count()).select_from(statement.subquery())).scalar_one())
+
+    if kind == DHCP:
+        networks = agent_placement.networks_on(conn, agent_id(kind, report.host), report.host)
+        subnet = named("subnet").table.c
+        subnets = sa.select(subnet.id).where(subnet.network_id.in_(networks), subnet.enable_dhcp)
+        return {"dhcp_driver": "dnsmasq", "networks": count(networks), "subnets": count(subnets)}
+    if kind == L3:
+        routers = agent_placement.routers_on(conn, agent_id(kind, report.host))
+        floatingip = named("floatingip").table.c
+        floating = sa.select(floatingip.id).where(floatingip.router_id.in_(routers))
+        return {"agent_mode": "legacy", "routers": count(routers), "floating_ips": count(floating)}
+    if kind == METADATA:
+        return {}
+    attachment = named("attachment").table.c
+    devices = sa.select(attachment.id).where(attachment.host == report.host)
+    return {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices), **defaults.mappings()}
+
+
+def news(conn: sa.Connection, report: Report) -> list[dict[str, Any]]:
+    """What the stored agents of a host do not say yet: id and values of each that differs, or is not there."""
+    held = {record["id"]: record for record in records.by(conn, AGENT, host=report.host)}
+    found: list[dict[str, Any]] = []
+    roles = _roles(report)
+    for kind, (topic, zone) in roles.items():
+        values = {
+            "id": agent_id(kind, report.host),
+            "agent_type": kind,
+            "binary": BINARY,
+            "topic": topic,
+            "host": report.host,
+            "availability_zone": zone,
+            "started_at": _timestamp(report.started),
+            "configurations": _configurations(conn, kind, report),
+        }
+        before = held.get(values["id"])
+        if before is None or any(before[name] != value for name, value in values.items()):
+            found.append(values)
+    return found
+
+
+def store(tx: Transaction, report: Report) -> None:
+    """Store what a host's agent says of itself. This is state, not intent: nothing is journalled.
+
+    What its host had for another engine goes.
     """
     table = AGENT.table
-    at = _timestamp(tx.now)
-    changes: dict[str, Any] = {
-        "heartbeat": int(tx.now * 1000),
-        "started_at": at,
-        "configurations": {"engine": engine},
-        "revision_number": table.c.revision_number + 1,
-    }
-    if tx.execute(sa.update(table).where(table.c.host == host).values(changes)).rowcount:
-        return
-    tx.execute(
-        sa.insert(table).values(
-            {
-                **AGENT.initial,
-                **changes,
-                "id": types.new_id(),
-                "agent_type": TYPE,
-                "binary": BINARY,
-                "topic": "N/A",
-                "host": host,
-                "admin_state_up": True,
-                "availability_zone": ZONE,
-                "created_at": at,
-                "revision_number": 0,
-            }
-        )
-    )
+    tx.execute(sa.delete(table).where(table.c.host == report.host, table.c.agent_type.not_in(list(_roles(report)))))
+    for values in news(tx.conn, report):
+        changes = {**values, "heartbeat": int(tx.now * 1000), "revision_number": table.c.revision_number + 1}
+        if not tx.execute(sa.update(table).where(table.c.id == values["id"]).values(changes)).rowcount:
+            new = {**AGENT.initial, **values, "admin_state_up": True, "created_at": _timestamp(tx.now)}
+            tx.execute(sa.insert(table).values({**new, "heartbeat": changes["heartbeat"], "revision_number": 0}))
 
 
 def _timestamp(now: float) -> str:
@@ -67,25 +120,30 @@ def _timestamp(now: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
 
 
-def _heartbeat_timestamp(record: Record, _caller: Caller) -> str:
-    return _timestamp(last_heard.get(record["host"], record["heartbeat"] / 1000))
+def _heartbeat_timestamp(record: Record, live: Live) -> str:
+    return _timestamp(live.heard.get(record["host"], record["heartbeat"] / 1000))
 
 
-def _is_alive(host: str) -> bool:
-    return last_heard.get(host, 0.0) >= time.time() - DEAD_AFTER
+def _is_alive(host: str, live: Live) -> bool:
+    return live.heard.get(host, 0.0) >= time.time() - DEAD_AFTER
 
 
-def _alive(record: Record, _caller: Caller) -> bool:
-    return _is_alive(record["host"])
+def _alive(record: Record, live: Live) -> bool:
+    return _is_alive(record["host"], live)
 
 
-def _filter_alive(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    alive = AGENT.table.c.host.in_([host for host in last_heard if _is_alive(host)])
+def _filter_alive(values: list[str], live: Live) -> sa.ColumnElement[bool]:
+    alive = AGENT.table.c.host.in_([host for host in live.heard if _is_alive(host, live)])
     try:
         wanted = {types.BOOLEAN.parse(value) for value in values}
     except ValueError as error:
         raise bad_request(f"Invalid input for operation: {error}.") from None
     return sa.or_(*(alive if value else ~alive for value in sorted(wanted)))
+
+
+def _filter_type(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
+    """Tools write the types in small letters and in capitals, which Neutron's databases take for the same."""
+    return sa.func.lower(AGENT.table.c.agent_type).in_([value.lower() for value in values])
 
 
 def _create(_tx: Transaction, _body: dict[str, Any]) -> Record:
@@ -97,9 +155,9 @@ def _update(tx: Transaction, agent: Record, body: dict[str, Any]) -> Record:
 
 
 def _delete(tx: Transaction, agent: Record) -> None:
+    """Forget an agent, and what it was given; one that lives comes back with its next report, as with Neutron."""
+    agent_placement.forget(tx, agent_id=agent["id"])
     records.delete(tx, AGENT, agent)
-    # One that lives comes back with its next heartbeat, as with Neutron.
-    last_heard.pop(agent["host"], None)
 
 
 AGENT = Resource(
@@ -112,13 +170,22 @@ AGENT = Resource(
         Attribute("topic", types.text(255)),
         Attribute("host", types.text(255)),
         Attribute("admin_state_up", types.BOOLEAN, put=True),
-        Attribute("availability_zone", types.text(255), alias="availability_zone"),
+        Attribute("availability_zone", types.nullable(types.text(255)), alias="availability_zone"),
         Attribute("created_at", types.text(32)),
         Attribute("started_at", types.text(32)),
-        Attribute("heartbeat_timestamp", types.text(32), derived=_heartbeat_timestamp, filter=False, sort=False),
-        Attribute("alive", types.BOOLEAN, derived=_alive, filter=False, sort=False),
+        Attribute("heartbeat_timestamp", types.text(32), live=_heartbeat_timestamp, filter=False, sort=False),
+        Attribute("alive", types.BOOLEAN, live=_alive, filter=False, sort=False),
         Attribute("configurations", types.MAPPING, filter=False, sort=False),
         Attribute("description", types.nullable(types.text(255)), put=True),
+        # Whether placement has taken over what the host has to give; Kaon tells it of nothing.
+        Attribute(
+            "resources_synced",
+            types.nullable(types.BOOLEAN),
+            computed=lambda _record: None,
+            filter=False,
+            sort=False,
+            alias="agent-resources-synced",
+        ),
         Attribute("heartbeat", types.integer(0, 2**53), internal=True),
         Attribute("updated_at", types.text(32), internal=True),
         Attribute("revision_number", types.integer(0), internal=True),
@@ -131,9 +198,10 @@ AGENT = Resource(
     update_rule=ADMIN,
     delete_rule=ADMIN,
     head=("heartbeat", "host"),
-    filters={"alive": _filter_alive},
+    filters={"agent_type": _filter_type},
+    live_filters={"alive": _filter_alive},
     methods=frozenset({"list", "show", "update", "delete"}),
-    constraints=(sa.UniqueConstraint("host"),),
+    constraints=(sa.UniqueConstraint("agent_type", "host"),),
 )
 
 RESOURCES = (AGENT,)
@@ -145,5 +213,11 @@ EXTENSIONS = (
         "Agents Sort Key",
         "Enabling the keyword sort_key for sorting in agents.",
         "2013-02-03T10:00:00-00:00",
+    ),
+    Extension(
+        "agent-resources-synced",
+        "Agent's Resource View Synced to Placement",
+        "Stores success/failure of last sync to Placement",
+        "2018-12-19T00:00:00-00:00",
     ),
 )

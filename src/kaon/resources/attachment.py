@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kaon.resources import dhcp_port, records, types
+from kaon.resources import dhcp_port, port_addresses, records, types
 from kaon.resources.declare import Attribute, Resource, standard
 from kaon.resources.errors import bad_request, conflict
-from kaon.resources.port import PORT, UNBOUND
+from kaon.resources.port import PORT
+from kaon.resources.port_binding import held as bindings
+from kaon.resources.port_binding.attributes import UNBOUND
 from kaon.resources.roles import ADMIN
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -73,6 +75,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
         PORT,
         port,
         {
+            **port_addresses.on_host(tx, port, host),
             "binding:host_id": host,
             "binding:vif_type": "tap",
             "binding:vif_details": {"port_filter": True, "connectivity": "l2"},
@@ -80,6 +83,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
             "device_id": port["device_id"] or values["instance_id"],
         },
     )
+    bindings.follow(tx, bound)
     if before is None:
         dhcp_port.ensure(tx, port["network_id"])
     return bound
@@ -95,7 +99,7 @@ def detach(tx: Transaction, host: str, port_id: str) -> None:
     changes: dict[str, Any] = dict(UNBOUND)
     if port["device_owner"] == OWNER:
         changes |= {"device_owner": "", "device_id": ""}
-    records.update(tx, PORT, port, changes)
+    bindings.follow(tx, records.update(tx, PORT, port, changes))
     dhcp_port.ensure(tx, port["network_id"])
 
 

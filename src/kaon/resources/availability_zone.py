@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kaon.resources.declare import Ask, Call, Extension
+import sqlalchemy as sa
+
+from kaon.resources.declare import Ask, Call, Extension, named
 from kaon.resources.errors import bad_request, not_found
 from kaon.store.transaction import Transaction
 
 ZONE = "default"
 
-_ZONES = tuple({"name": ZONE, "resource": resource, "state": "available"} for resource in ("network", "router"))
+_SERVED_BY = {"network": "DHCP agent", "router": "L3 agent"}
+"""What lives in zones -> the type of agent that serves it there."""
 _NAMES = frozenset({"name", "resource", "state"})
 
 
@@ -22,7 +25,18 @@ def demand(hints: Sequence[str]) -> None:
             raise not_found("AvailabilityZoneNotFound", f"AvailabilityZone {hint} could not be found.")
 
 
-def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
+def _zones(tx: Transaction) -> list[dict[str, str]]:
+    """The zone as each kind of resource finds it: available while an agent that serves the kind is up."""
+    column = named("agent").table.c
+    found = []
+    for resource, kind in _SERVED_BY.items():
+        states = set(tx.execute(sa.select(column.admin_state_up).where(column.agent_type == kind)).scalars())
+        # Where no agent has reported yet, nothing speaks against it.
+        found.append({"name": ZONE, "resource": resource, "state": "unavailable" if states == {False} else "available"})
+    return found
+
+
+def _index(tx: Transaction, ask: Ask) -> dict[str, Any]:
     fields: set[str] = set()
     wanted: dict[str, set[str]] = {}
     for name, value in ask.pairs:
@@ -32,7 +46,7 @@ def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
             wanted.setdefault(name, set()).add(value)
         else:
             raise bad_request(f"{[name]} is invalid attribute for filtering")
-    found = [zone for zone in _ZONES if all(zone[name] in values for name, values in wanted.items())]
+    found = [zone for zone in _zones(tx) if all(zone[name] in values for name, values in wanted.items())]
     return {
         "availability_zones": [
             {name: value for name, value in zone.items() if not fields or name in fields} for zone in found

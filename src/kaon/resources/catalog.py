@@ -43,3 +43,8 @@ def first_starts() -> tuple[Any, ...]:
     """What modules do to a new database, in order: functions of a transaction. Declares all tables, which they need."""
     resources()
     return tuple(module.first_start for module in _modules() if hasattr(module, "first_start"))
+
+
+def starts() -> tuple[Any, ...]:
+    """What modules do to a database whenever a server starts on it, in order: functions of a transaction."""
+    return tuple(module.start for module in _modules() if hasattr(module, "start"))

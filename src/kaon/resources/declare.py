@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from kaon.caller import Caller
 from kaon.resources import types
+from kaon.resources.live import Live
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
 from kaon.resources.types import Type
 from kaon.store.journal import Record
@@ -45,11 +46,12 @@ class Attribute:
     `post`, `put`: a client may set it on creation, on update. `post_rule`, `put_rule`, `get_rule`: policy checks of its
     own (``create_network:shared`` and so on) beyond the resource's. `default`: a value, REQUIRED or UNSET. `derived`
     computes what is shown from the record and the caller, and nothing is stored; `computed` does from the record alone,
-    whoever asks, and policy does not read it. `children` shows the records of
-    another resource that name this one: (resource, its attribute that holds this id). `details` shows a part of a
-    record that this one names: (resource, own attribute that holds its id, names of the part). `internal` attributes
-    are stored and journalled but no client ever sees them; `sparse` ones are left out where they are null. `alias` is
-    the extension that brings it.
+    whoever asks, and policy does not read it; `live` does from the record and what only this process knows. `children`
+    shows the records of another resource that name this one: (resource, its attribute that holds this id), of each only
+    `child_names` where there are any. `details` shows a part of a record that this one names: (resource, own attribute
+    that holds its id, names of the part, or one name for that value alone). `gathered` computes it for several records
+    at once from what other tables hold, and nothing of it is kept. `internal` attributes are stored and journalled but
+    no client ever sees them; `sparse` ones are left out where they are null. `alias` is the extension that brings it.
     """
 
     name: str
@@ -68,14 +70,18 @@ class Attribute:
     index: bool = False
     derived: Callable[[Record, Caller], Any] | None = None
     computed: Callable[[Record], Any] | None = None
+    live: Callable[[Record, Live], Any] | None = None
     children: tuple[str, str] | None = None
-    details: tuple[str, str, tuple[str, ...]] | None = None
+    child_names: tuple[str, ...] = ()
+    details: tuple[str, str, tuple[str, ...] | str] | None = None
+    gathered: Callable[[sa.Connection, Sequence[Record]], Sequence[Any]] | None = None
     alias: str = ""
 
     @property
     def stored(self) -> bool:
         """Whether a column holds it."""
-        return self.derived is None and self.computed is None and self.children is None and self.details is None
+        elsewhere = (self.derived, self.computed, self.live, self.children, self.details, self.gathered)
+        return all(source is None for source in elsewhere)
 
 
 Rule = Callable[[Transaction, Record], Record]
@@ -83,6 +89,9 @@ Rule = Callable[[Transaction, Record], Record]
 
 Filter = Callable[[list[str], Caller], sa.ColumnElement[bool]]
 """A filter that is no plain column: from the query's values to a condition."""
+
+LiveFilter = Callable[[list[str], Live], sa.ColumnElement[bool]]
+"""The same of what only this process knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ class Call:
     status: int = 200
     writes: bool = False
     """A GET that makes what it shows when it is not there yet; other methods write anyhow."""
+    lists: str = ""
+    """Resource of which `run` returns records; they are answered as a list of this resource shows them."""
     body: types.Schema | None = None
     """JSON schema of the body, for the OpenAPI document; None for a call without one."""
 
@@ -190,6 +201,7 @@ class Resource:
     visible: Callable[[Caller], sa.ColumnElement[bool]] | None = None
     """Beyond the caller's own: which rows a caller without admin rights may list (shared ones …)."""
     filters: Mapping[str, Filter] = field(default_factory=dict)
+    live_filters: Mapping[str, LiveFilter] = field(default_factory=dict)
     actions: tuple[Action, ...] = ()
     first_need: FirstNeed | None = None
     """Made for a project before its first list is answered."""
@@ -205,6 +217,8 @@ class Resource:
     """Name of several in bodies; `collection` by default."""
     within: tuple[str, str] | None = None
     """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
+    serves: Resource | None = None
+    """The resource whose records it serves by another path and under other words; it has no table of its own."""
     member: str = "id"
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
@@ -253,12 +267,12 @@ class Resource:
         return tuple(attribute for attribute in self.attributes if attribute.derived is not None)
 
     @cached_property
-    def children(self) -> tuple[tuple[str, str, str], ...]:
+    def children(self) -> tuple[tuple[Attribute, str, str], ...]:
         """Attributes that show other records: (attribute, the other resource, its attribute that names this one)."""
-        return tuple((item.name, *item.children) for item in self.attributes if item.children is not None)
+        return tuple((item, *item.children) for item in self.attributes if item.children is not None)
 
     @cached_property
-    def details(self) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+    def details(self) -> tuple[tuple[str, str, str, tuple[str, ...] | str], ...]:
         """Attributes that show a part of another record: (attribute, resource, own attribute with its id, names)."""
         return tuple((item.name, *item.details) for item in self.attributes if item.details is not None)
 
@@ -278,6 +292,8 @@ class Resource:
     @cached_property
     def table(self) -> sa.Table:
         """The table; columns are keyed by attribute name (``binding:host_id`` is column binding_host_id)."""
+        if self.serves is not None:
+            return self.serves.table
         columns = [
             sa.Column(
                 attribute.name.replace(":", "_"),
@@ -306,6 +322,12 @@ class Resource:
         """Path of the collection below /v2.0; ``{parent_id}`` stands for the parent that it is below."""
         own = self.path or self.collection.replace("_", "-")
         return f"{self.parent.url}/{{parent_id}}/{own}" if self.parent else own
+
+    @cached_property
+    def tagged_at(self) -> tuple[str, ...]:
+        """Paths of the collection below which tags are: its own, and as Neutron has it that without any prefix."""
+        bare = self.url.rpartition("/")[2]
+        return (self.url,) if self.parent or bare == self.url else (self.url, bare)
 
     @cached_property
     def missing(self) -> str:
@@ -352,18 +374,30 @@ def standard(
     owned: bool = True,
     stamped: bool = True,
     tagged_at_creation: bool = False,
+    identified: bool = True,
+    owner_shown: bool = True,
 ) -> tuple[Attribute, ...]:
     """Wrap a resource's own attributes in those that nearly all share: id, name, project, description, times, tags.
 
-    One that is not `stamped` keeps its times and its revision to itself.
+    One that is not `stamped` keeps its times and its revision to itself; one that is not `identified` its id;
+    where the owner is not shown, it is that of the parent below whose path it is served.
     """
-    head = [Attribute("id", types.UUID)]
+    head = [Attribute("id", types.UUID, internal=not identified)]
     if named:
         head.append(Attribute("name", types.name(), default="", post=True, put=True, index=True))
     if owned:
         head += [
-            Attribute("project_id", types.text(255), post=True, index=True, alias="project-id"),
-            Attribute("tenant_id", types.text(255), derived=_tenant),
+            Attribute(
+                "project_id",
+                types.text(255),
+                post=True,
+                shown=owner_shown,
+                filter=owner_shown,
+                sort=owner_shown,
+                index=True,
+                alias="project-id",
+            ),
+            Attribute("tenant_id", types.text(255), shown=owner_shown, derived=_tenant),
         ]
     tail = [
         Attribute("created_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),

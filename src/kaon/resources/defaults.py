@@ -12,13 +12,26 @@ from typing import NamedTuple
 from kaon.resources.declare import Resource
 
 
+class SegmentRange(NamedTuple):
+    """Identifiers of a type of segment, on a physical network for VLANs; both ends belong to the range."""
+
+    network_type: str
+    physical_network: str
+    minimum: int
+    maximum: int
+
+
 class Defaults(NamedTuple):
     """`mtu`: bytes that the physical networks carry. `domain`: of the names of ports. `quotas`: limits by the
-    resource's name, -1 for none; a resource that is not named has its declared limit."""
+    resource's name, -1 for none; a resource that is not named has its declared limit. `physical_networks`: what hosts
+    map them to, ``bridge:NAME`` or ``interface:NAME``. `segment_ranges`: identifiers
+    that are given to networks that name none."""
 
     mtu: int = 1500
     domain: str = "openstacklocal"
     quotas: Mapping[str, int] = MappingProxyType({})
+    physical_networks: Mapping[str, str] = MappingProxyType({})
+    segment_ranges: tuple[SegmentRange, ...] = (SegmentRange("vxlan", "", 1, 2**16 - 1),)
 
 
 _in_force = Defaults()
@@ -38,6 +51,20 @@ def physical_mtu() -> int:
 def domain() -> str:
     """The DNS domain of the names of ports."""
     return _in_force.domain
+
+
+def mappings() -> dict[str, dict[str, str]]:
+    """The physical networks that hosts reach, as the configuration of Neutron's agents tells them."""
+    found: dict[str, dict[str, str]] = {}
+    for name, where in _in_force.physical_networks.items():
+        kind, _, device = where.partition(":")
+        found.setdefault(f"{kind}_mappings", {})[name] = device
+    return found
+
+
+def segment_ranges() -> tuple[SegmentRange, ...]:
+    """The identifiers that are given to networks that name none."""
+    return _in_force.segment_ranges
 
 
 def quota(resource: Resource) -> int:

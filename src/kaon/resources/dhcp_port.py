@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from kaon.resources import ipam, ranges, records
+from kaon.resources import agent_placement, ipam, ranges, records
 from kaon.resources.declare import named
 from kaon.resources.ipam import ROUTER_INTERFACES
 from kaon.store.journal import Record
@@ -58,7 +58,7 @@ def is_waiting(tx: Transaction, fixed_ips: Iterable[ipam.FixedIp]) -> bool:
 
 
 def _asked_for(tx: Transaction, network_id: str) -> bool:
-    """Whether an instance is attached to the network or a router has an interface in it."""
+    """Whether an instance is attached to the network, a router has an interface in it, or an agent shall serve it."""
     port, attachment = named("port").table.c, named("attachment").table.c
     for statement in (
         sa.select(attachment.id).where(attachment.network_id == network_id),
@@ -66,4 +66,4 @@ def _asked_for(tx: Transaction, network_id: str) -> bool:
     ):
         if tx.execute(statement.limit(1)).first() is not None:
             return True
-    return False
+    return agent_placement.is_given(tx, network_id)

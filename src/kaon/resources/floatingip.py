@@ -6,13 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import dns, ipam, records, router_port, types
-from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, standard
+from kaon.resources import dns, ipam, records, router_port, types, visible
+from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, not_found
-from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
-from kaon.resources.roles import ADMIN_OR_MANAGER
+from kaon.resources.qos import addresses as qos_addresses
+from kaon.resources.roles import ADMIN_OR_MANAGER, ADMIN_OR_MEMBER
 from kaon.resources.subnet import SUBNET
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -27,6 +27,7 @@ def _refused(message: str) -> ApiError:
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Take an address of an external network, and lead it to a port when one is named."""
     dns.demand_both(body)
+    qos_addresses.demand_usable(tx, None, body)
     network = _external(tx, body["floating_network_id"])
     id = types.new_id()
     port = _take_address(tx, network, id, body.get("subnet_id"), body.get("floating_ip_address"))
@@ -40,12 +41,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 
 def _external(tx: Transaction, id: str) -> Record:
-    network = records.get(tx.conn, NETWORK, id)
-    mine = {"*", tx.caller.project_id}
-    own = tx.caller.is_admin or network["project_id"] == tx.caller.project_id
-    if not own and not mine & {*network["external_to"], *network["shared_with"]}:
-        raise records.missing(NETWORK, id)
-    if not network["external_to"] or not (own or mine & set(network["external_to"])):
+    network = visible.network(tx, id)
+    if not visible.as_external(tx, network):
         raise _refused(f"Network {id} is not a valid external network")
     return network
 
@@ -88,12 +85,14 @@ def _association(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> d
     """What a request makes of the association: port, fixed address, router and status."""
     port_id, wanted = body.get("port_id"), body.get("fixed_ip_address")
     if not port_id:
-        if wanted:
-            raise _refused("fixed_ip_address cannot be specified without a port_id")
+        for name in ("fixed_ip_address", "router_id"):
+            if body.get(name):
+                raise _refused(f"{name} cannot be specified without a port_id")
         return {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
     port = _own_port(tx, floatingip, port_id)
+    _demand_not_forwarded(tx, port)
     fixed = _fixed_ip(port, wanted)
-    router_id = _router(tx, port, fixed["subnet_id"], floatingip["floating_network_id"])
+    router_id = _router(tx, floatingip["floating_network_id"], port, fixed["subnet_id"], body.get("router_id"))
     _demand_not_associated(tx, floatingip, port_id, fixed["ip_address"])
     return {
         "port_id": port_id,
@@ -104,16 +103,11 @@ def _association(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> d
 
 
 def _own_port(tx: Transaction, floatingip: Record, id: str) -> Record:
-    port, project = records.get(tx.conn, PORT, id), tx.caller.project_id
-    if not tx.caller.is_admin:
-        network = records.get(tx.conn, NETWORK, port["network_id"])
-        if project not in (port["project_id"], network["project_id"]):
-            raise records.missing(PORT, id)
-        if port["project_id"] != floatingip["project_id"]:
-            raise _refused(
-                f"Cannot process floating IP association with Port {id}, since that port is owned by a different "
-                "project"
-            )
+    port = visible.port(tx, id)
+    if not tx.caller.is_admin and port["project_id"] != floatingip["project_id"]:
+        raise _refused(
+            f"Cannot process floating IP association with Port {id}, since that port is owned by a different project"
+        )
     if port["device_owner"] in ipam.ROUTER_OWNERS or port["device_owner"] == "network:dhcp":
         raise _refused(f"Port {id} is unable to be assigned a floating IP")
     return port
@@ -138,7 +132,24 @@ def _fixed_ip(port: Record, wanted: str | None) -> dict[str, str]:
     return addresses[0]
 
 
-def _router(tx: Transaction, port: Record, subnet_id: str, network_id: str) -> str:
+def _router(tx: Transaction, network_id: str, port: Record, subnet_id: str, wanted: str | None) -> str:
+    """The router that translates: the one that a client names, which routes of its own may reach, or one between."""
+    if wanted is not None:
+        router = visible.router(tx, wanted)
+        if not any(leg["network_id"] == network_id for leg in router_port.of(tx, wanted, (router_port.GATEWAY,))):
+            raise conflict("Conflict", f"Router {router['id']} has no external gateway on network {network_id}")
+        return wanted
+    found = router_between(tx, port, subnet_id, network_id)
+    if found is None:
+        raise not_found(
+            "ExternalGatewayForFloatingIPNotFound",
+            f"External network {network_id} is not reachable from subnet {subnet_id}.  Therefore, cannot associate "
+            f"Port {port['id']} with a Floating IP.",
+        )
+    return found
+
+
+def router_between(tx: Transaction, port: Record, subnet_id: str, network_id: str) -> str | None:
     """The router between a subnet and the external network; the subnet's own gateway where there are several."""
     leg, gateway, held = PORT.table.alias("leg"), PORT.table.alias("gateway"), ipam.ALLOCATIONS
     rows = tx.execute(
@@ -155,11 +166,7 @@ def _router(tx: Transaction, port: Record, subnet_id: str, network_id: str) -> s
         .order_by(leg.c.device_id)
     ).all()
     if not rows:
-        raise not_found(
-            "ExternalGatewayForFloatingIPNotFound",
-            f"External network {network_id} is not reachable from subnet {subnet_id}.  Therefore, cannot associate "
-            f"Port {port['id']} with a Floating IP.",
-        )
+        return None
     own = records.get(tx.conn, SUBNET, subnet_id)["gateway_ip"]
     return str(next((router for router, address in rows if address == own), rows[0][0]))
 
@@ -183,23 +190,46 @@ def _demand_not_associated(tx: Transaction, floatingip: Record, port_id: str, ad
         )
 
 
+def _demand_not_forwarded(tx: Transaction, port: Record) -> None:
+    """Raise 400 when port forwardings on a distributed router lead to a port already."""
+    forwarding = next(iter(records.by(tx.conn, named("port_forwarding"), internal_port_id=port["id"])), None)
+    if forwarding is None:
+        return
+    router_id = records.get(tx.conn, FLOATINGIP, forwarding["floatingip_id"])["router_id"]
+    if records.get(tx.conn, named("router"), router_id)["distributed"]:
+        raise bad_request(
+            f"Cannot associate floating IP to port {port['id']} because it already has a Port Forwarding binding.",
+            "PortHasPortForwarding",
+        )
+
+
 def update(tx: Transaction, floatingip: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes: associate, move or release.
 
     A body without ``port_id`` keeps the association, but an empty one ends it: once there was nothing else to change.
+    One whose ports are forwarded stays on its router.
     """
-    changes = dict(body)
-    if not body:
-        changes.update(_association(tx, floatingip, {}))
-    elif "port_id" in body or body.get("fixed_ip_address"):
-        changes.update(_association(tx, floatingip, {"port_id": floatingip["port_id"], **body}))
-    else:
-        changes.pop("fixed_ip_address", None)
+    qos_addresses.demand_usable(tx, floatingip, body)
+    changes = {name: value for name, value in body.items() if name not in ("port_id", "fixed_ip_address", "router_id")}
+    moves = not body or "port_id" in body or any(body.get(name) for name in ("fixed_ip_address", "router_id"))
+    if moves:
+        association = _association(tx, floatingip, {"port_id": floatingip["port_id"], **body} if body else {})
+        forwarded = floatingip["router_id"] is not None and floatingip["port_id"] is None
+        if forwarded and association["port_id"]:
+            raise _forwarded(floatingip)
+        if not forwarded:
+            changes.update(association)
     return records.update(tx, FLOATINGIP, floatingip, changes)
 
 
+def _forwarded(floatingip: Record) -> ApiError:
+    return conflict("FipInUseByPortForwarding", f"Floating IP {floatingip['id']} in use by Port Forwarding resources.")
+
+
 def delete(tx: Transaction, floatingip: Record) -> None:
-    """Give the address back."""
+    """Give the address back; refused while its ports are forwarded."""
+    if records.by(tx.conn, named("port_forwarding"), floatingip_id=floatingip["id"]):
+        raise _forwarded(floatingip)
     records.delete(tx, FLOATINGIP, floatingip)
     port = records.find(tx.conn, PORT, floatingip["floating_port_id"])
     if port is not None:
@@ -224,7 +254,16 @@ FLOATINGIP = Resource(
         Attribute("subnet_id", types.nullable(types.UUID), default=UNSET, post=True, shown=False, filter=False),
         Attribute("port_id", types.nullable(types.UUID), default=None, post=True, put=True, index=True),
         Attribute("fixed_ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, put=True, index=True),
-        Attribute("router_id", types.nullable(types.UUID), index=True),
+        Attribute(
+            "router_id",
+            types.nullable(types.UUID),
+            default=None,
+            post=True,
+            put=True,
+            post_rule=ADMIN_OR_MEMBER,
+            put_rule=ADMIN_OR_MEMBER,
+            index=True,
+        ),
         Attribute("dns_name", dns.NAME, default="", post=True, alias="dns-integration"),
         Attribute("dns_domain", dns.DOMAIN, default="", post=True, alias="dns-integration"),
         Attribute("status", types.text(16)),
@@ -235,6 +274,23 @@ FLOATINGIP = Resource(
             filter=False,
             sort=False,
             alias="fip-port-details",
+        ),
+        qos_addresses.FLOATINGIP_ATTRIBUTE,
+        Attribute(
+            "port_forwardings",
+            types.list_of(types.MAPPING),
+            children=("port_forwarding", "floatingip_id"),
+            child_names=(
+                "id",
+                "internal_ip_address",
+                "protocol",
+                "internal_port",
+                "external_port",
+                "internal_port_id",
+            ),
+            filter=False,
+            sort=False,
+            alias="expose-port-forwarding-in-fip",
         ),
         Attribute("floating_port_id", types.UUID, internal=True),
         named=False,
@@ -249,6 +305,18 @@ FLOATINGIP = Resource(
 RESOURCES = (FLOATINGIP,)
 
 EXTENSIONS = (
+    Extension(
+        "floatingip-autodelete-internal",
+        "Autodelete floating IPs of internal networks",
+        "Autodelete unused floating IPs of networks being turned to router:external=False",
+        "2019-01-24T00:00:00-00:00",
+    ),
+    Extension(
+        "floating-ip-router-writable",
+        "Floating IP Router (writable)",
+        "Provides a writable router_id attribute for a floating IP resource.",
+        "2026-08-05T00:00:00-00:00",
+    ),
     Extension(
         "fip-port-details",
         "Floating IP Port Details Extension",

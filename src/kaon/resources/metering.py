@@ -95,7 +95,7 @@ METERING_LABEL = Resource(
     name="metering_label",
     collection="metering_labels",
     attributes=standard(
-        Attribute("name", types.name(), default="", post=True),
+        Attribute("name", types.name(), default="", post=True, index=True),
         Attribute("description", types.text(1024), default="", post=True),
         Attribute("shared", types.BOOLEAN, default=False, post=True),
         named=False,

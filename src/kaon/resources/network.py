@@ -5,19 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.resources import (
+    agent_placement,
     availability_zone,
     network_attributes,
     ranges,
     records,
-    segment_allocation,
     sharing,
     subnet_rules,
     types,
 )
 from kaon.resources.declare import Extension, Resource, named
-from kaon.resources.errors import bad_request, conflict
-from kaon.resources.network_access import EXTERNAL, SHARED, filter_external, grant, revoke, visible
+from kaon.resources.errors import conflict
+from kaon.resources.network_access import (
+    EXTERNAL,
+    SHARED,
+    drop_idle_floatingips,
+    filter_external,
+    grant,
+    revoke,
+    visible,
+)
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, READER, either
+from kaon.resources.segments import allocation, segment
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -36,15 +46,18 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     zone = ranges.take_lowest(tx, ZONES)
     if zone is None:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")
+    body["qos_policy_id"] = qos_networks.for_creation(tx, body)
     shared, external = body.pop("shared"), body.pop("router:external")
-    values = {**body, **segment_allocation.reserve(tx, body)}
-    values["mtu"] = segment_allocation.checked_mtu(values["provider:network_type"], body.get("mtu"))
+    id = types.new_id()
+    segments = [allocation.reserve(tx, item, body["project_id"]) for item in segment.wanted(body)]
     network = records.insert(
         tx,
         NETWORK,
         {
-            **values,
-            "id": types.new_id(),
+            **body,
+            **segment.shown(segments),
+            "id": id,
+            "mtu": allocation.checked_mtu([item.kind for item in segments], body.get("mtu")),
             "status": "ACTIVE",
             "subnets": [],
             "availability_zones": [],
@@ -53,6 +66,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
             "external_to": [],
         },
     )
+    segment.carry(tx, id, segments)
     for wanted, action in ((shared, SHARED), (external, EXTERNAL)):
         if wanted:
             network = grant(tx, network, action)
@@ -70,9 +84,8 @@ def _demand_only_default(tx: Transaction, network: Record) -> None:
 
 def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; sharing and externality change the RBAC policies behind them."""
-    for name in ("provider:network_type", "provider:physical_network", "provider:segmentation_id"):
-        if name in body and body.pop(name) != network[name]:
-            raise bad_request("Plugin does not support updating the following provider network attributes: " + name)
+    carried = segment.changed(tx, network, body)
+    body = {name: value for name, value in body.items() if name not in (*segment.ATTRIBUTES, "segments")} | carried
     for name, action, targets in (("shared", SHARED, "shared_with"), ("router:external", EXTERNAL, "external_to")):
         if name in body:
             wanted = body.pop(name)
@@ -81,12 +94,15 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
             elif not wanted and "*" in network[targets]:
                 network = revoke(tx, network, action)
     if "mtu" in body:
-        body["mtu"] = segment_allocation.checked_mtu(network["provider:network_type"], body["mtu"])
+        kinds = [item["network_type"] for item in segment.of_network(tx, network["id"])]
+        body["mtu"] = allocation.checked_mtu(kinds, body["mtu"])
         for item in records.by(tx.conn, named("subnet"), network_id=network["id"]):
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
     if body.get("is_default"):
         _demand_only_default(tx, network)
-    return records.update(tx, NETWORK, network, body)
+    stored = records.update(tx, NETWORK, network, body)
+    qos_networks.follow(tx, network, stored)
+    return stored
 
 
 AUTO_DELETED_OWNERS = ("network:dhcp",)
@@ -95,12 +111,8 @@ AUTO_DELETED_OWNERS = ("network:dhcp",)
 
 def delete(tx: Transaction, network: Record) -> None:
     """Remove a network with its subnets and its idle floating IPs; refused while somebody's port is on it."""
-    port, subnet, floatingip = named("port"), named("subnet"), named("floatingip")
-    column = floatingip.table.c
-    for item in records.select(
-        tx.conn, floatingip, column.floating_network_id == network["id"], column.port_id.is_(None)
-    ):
-        floatingip.delete(tx, item)
+    port, subnet = named("port"), named("subnet")
+    drop_idle_floatingips(tx, network["id"])
     ports = records.select(tx.conn, port, port.table.c.network_id == network["id"])
     if any(item["device_owner"] not in AUTO_DELETED_OWNERS for item in ports):
         raise conflict(
@@ -116,7 +128,8 @@ def delete(tx: Transaction, network: Record) -> None:
         subnet.delete(tx, item)
     network = records.get(tx.conn, NETWORK, network["id"])
     sharing.forget_policies(tx, network)
-    segment_allocation.release(tx, network)
+    agent_placement.forget(tx, resource_id=network["id"])
+    segment.drop(tx, network["id"])
     ranges.give_back(tx, ZONES, network["zone"])
     records.delete(tx, NETWORK, network)
 
@@ -140,7 +153,6 @@ RESOURCES = (NETWORK,)
 
 EXTENSIONS = (
     Extension("external-net", "Neutron external network", "Adds external network attribute to network resource."),
-    Extension("provider", "Provider Network", "Expose mapping of virtual networks to physical networks"),
     Extension("net-mtu", "Network MTU", "Provides MTU attribute for a network resource."),
     Extension(
         "net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute for a network resource."

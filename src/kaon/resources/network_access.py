@@ -31,6 +31,7 @@ def grant(tx: Transaction, network: Record, action: str) -> Record:
 
 def revoke(tx: Transaction, network: Record, action: str) -> Record:
     if action == EXTERNAL:
+        drop_idle_floatingips(tx, network["id"])
         _demand_no_gateways(tx, network)
     policy = named("rbac_policy")
     column = policy.table.c
@@ -51,6 +52,14 @@ def revoke(tx: Transaction, network: Record, action: str) -> Record:
                 f"Unable to reconfigure sharing settings for network {network['id']}. Multiple projects are using it.",
             ) from None
     return records.get(tx.conn, named("network"), network["id"])
+
+
+def drop_idle_floatingips(tx: Transaction, network_id: str) -> None:
+    """Remove the floating IPs that lead nowhere of a network that goes away, or is external no more."""
+    floatingip = named("floatingip")
+    for item in records.by(tx.conn, floatingip, floating_network_id=network_id):
+        if item["port_id"] is None and item["router_id"] is None:
+            floatingip.delete(tx, item)
 
 
 def _demand_no_gateways(tx: Transaction, network: Record) -> None:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from kaon.resources import dns, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
+from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
-from kaon.resources.segment_allocation import TYPES
+from kaon.resources.segments.allocation import TYPES
+
+_PROVIDER = {
+    f"provider:{name}": types.nullable(kind)
+    for name, kind in (
+        ("network_type", types.one_of(*TYPES)),
+        ("physical_network", types.text(64)),
+        ("segmentation_id", types.integer(0, 2**32 - 1)),
+    )
+}
 
 ATTRIBUTES = standard(
     Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
@@ -36,8 +46,8 @@ ATTRIBUTES = standard(
     ),
     *(
         Attribute(
-            f"provider:{name}",
-            types.nullable(kind),
+            name,
+            kind,
             default=None,
             post=True,
             put=True,
@@ -46,11 +56,21 @@ ATTRIBUTES = standard(
             get_rule=ADMIN,
             alias="provider",
         )
-        for name, kind in (
-            ("network_type", types.one_of(*TYPES)),
-            ("physical_network", types.text(64)),
-            ("segmentation_id", types.integer(0, 2**24 - 1)),
-        )
+        for name, kind in _PROVIDER.items()
+    ),
+    Attribute(
+        "segments",
+        types.nullable(types.list_of(types.object_of(_PROVIDER), unique=False, most=100)),
+        default=None,
+        post=True,
+        put=True,
+        post_rule=ADMIN,
+        put_rule=ADMIN,
+        get_rule=ADMIN,
+        filter=False,
+        sort=False,
+        sparse=True,
+        alias="multi-provider",
     ),
     Attribute("mtu", types.integer(0, 65535), default=UNSET, post=True, put=True, alias="net-mtu"),
     Attribute(
@@ -92,6 +112,16 @@ ATTRIBUTES = standard(
     Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
     Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
     Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
+    Attribute(
+        "l2_adjacency",
+        types.BOOLEAN,
+        computed=lambda record: not record["routed"],
+        filter=False,
+        sort=False,
+        alias="l2_adjacency",
+    ),
+    Attribute("routed", types.BOOLEAN, default=False, internal=True),
+    qos_networks.ATTRIBUTE,
     Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
     Attribute("shared_with", types.list_of(types.text(255)), internal=True),
     Attribute("external_to", types.list_of(types.text(255)), internal=True),

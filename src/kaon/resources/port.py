@@ -23,6 +23,10 @@ from kaon.resources import (
 from kaon.resources.declare import Resource, named
 from kaon.resources.errors import conflict
 from kaon.resources.network import NETWORK
+from kaon.resources.port_binding import attributes as binding
+from kaon.resources.port_binding import held as bindings
+from kaon.resources.port_extensions import hardware_offload, mac_override, numa_affinity, trusted
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN_OR_SERVICE,
     MEMBER,
@@ -35,9 +39,6 @@ from kaon.resources.trunk import details as trunk_details
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
-UNBOUND = {"binding:host_id": "", "binding:vif_type": "unbound", "binding:vif_details": {}}
-
-
 # ---------------------------------------------------------------- creation
 
 
@@ -46,22 +47,28 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     network = records.get(tx.conn, NETWORK, body["network_id"])
     owner, id = body["device_owner"], types.new_id()
     _demand_own_router(tx, owner, body["device_id"], body["project_id"])
-    mac = port_addresses.mac_address(tx, network["id"], body.get("mac_address"))
-    wanted = body.get("fixed_ips")
+    profile = trusted.profile(
+        body.get("trusted"), hardware_offload.profile(body["hardware_offload_type"], body["binding:profile"])
+    )
+    mac = port_addresses.mac_address(tx, network["id"], mac_override.of_device(body) or body.get("mac_address"))
     values = {
         **body,
         **port_security.for_creation(tx, body, network),
+        **qos_ports.for_creation(tx, id, body, network),
         "id": id,
         "mac_address": mac,
-        "fixed_ips": port_addresses.first(tx, id, network["id"], owner, mac, wanted),
-        "ip_allocation": "none" if wanted == [] else "immediate",
+        **port_addresses.first(
+            tx, id, network["id"], owner, mac, body.get("fixed_ips"), body.get("binding:host_id") or ""
+        )._asdict(),
         "status": "DOWN",
-        **UNBOUND,
+        **binding.UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
+        "binding:profile": profile,
     }
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
     port = records.insert(tx, PORT, values)
+    bindings.follow(tx, port)
     port_security.join(tx, id, port["security_groups"])
     if owner in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, network["id"])
@@ -101,18 +108,22 @@ def _options(held: list[dict[str, Any]], wanted: list[dict[str, Any]] | None) ->
 
 def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; addresses follow ``fixed_ips`` and, where hosts form them, the MAC address."""
+    numa_affinity.demand_changeable(port, body)
+    body = mac_override.changed(port, body)
     if "mac_address" in body and body["mac_address"] is None:
         body = {**body, "mac_address": port_addresses.mac_address(tx, port["network_id"], None)}
     after = {**port, **body}
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
-    changes = {**body, **port_security.for_update(tx, port, body)}
+    changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
     gives_room = "fixed_ips" in body and dhcp_port.is_waiting(tx, port["fixed_ips"])
     if "fixed_ips" in body or mac != port["mac_address"]:
-        changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac)
+        changes["fixed_ips"] = port_addresses.changed(
+            tx, port, body.get("fixed_ips"), mac, after["binding:host_id"] or ""
+        )
         port_followers.demand_kept(tx, port, changes["fixed_ips"])
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
@@ -120,18 +131,17 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
         changes["binding:host_id"] = body["binding:host_id"] or ""
-        if changes["binding:host_id"] != port["binding:host_id"] and is_bound(port):
-            raise conflict(
-                "PortBound",
-                f"Port {port['id']} is attached on host {port['binding:host_id']}. Detach it there before it is bound "
-                "elsewhere.",
-            )
+        changes |= port_addresses.on_host(tx, port, changes["binding:host_id"], "fixed_ips" in body)
+    if {"binding:profile", "trusted"} & body.keys():
+        changes["binding:profile"] = trusted.profile(after["trusted"], after["binding:profile"])
+    binding.demand_changeable(port, changes)
     if changes["security_groups"] != port["security_groups"]:
         port_security.leave(tx, port["id"])
         port_security.join(tx, port["id"], changes["security_groups"])
     stored = records.update(tx, PORT, port, changes)
+    bindings.follow(tx, stored)
     if "fixed_ips" in changes:
-        port_followers.follow(tx, stored)
+        stored = port_followers.follow(tx, stored)
     if mac != port["mac_address"]:
         trunk_details.follow(tx, stored)
     joins = (stored["device_owner"] in ipam.ROUTER_INTERFACES) != (port["device_owner"] in ipam.ROUTER_INTERFACES)
@@ -140,13 +150,8 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     return stored
 
 
-def is_bound(port: Record) -> bool:
-    """Whether the port appears on a host."""
-    return bool(port["binding:vif_type"] != UNBOUND["binding:vif_type"])
-
-
 def _demand_movable(tx: Transaction, port: Record, mac: str) -> None:
-    if is_bound(port):
+    if binding.is_bound(port):
         raise conflict(
             "PortBound",
             f"Unable to complete operation on port {port['id']}, port is already bound, port type: "
@@ -175,14 +180,14 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
+    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 
 def remove(tx: Transaction, port: Record) -> None:
     """Remove a port of whatever kind, with its addresses and its place on a host; floating IPs let go of it."""
-    floatingip, attachment = named("floatingip"), named("attachment")
-    for item in records.by(tx.conn, floatingip, port_id=port["id"]):
-        floatingip.update(tx, item, {"port_id": None})
+    attachment = named("attachment")
+    port = port_followers.leave(tx, port)
     subnets = {item["id"]: item for item in port_addresses.subnets_of(tx, port["network_id"])}
     gives_room = dhcp_port.is_waiting(tx, port["fixed_ips"])
     ipam.release(tx, port["fixed_ips"], subnets)
@@ -191,6 +196,7 @@ def remove(tx: Transaction, port: Record) -> None:
     place = records.find(tx.conn, attachment, port["id"])
     if place is not None:
         records.delete(tx, attachment, place)
+    bindings.forget(tx, port["id"])
     records.delete(tx, PORT, port)
     if gives_room or place is not None or port["device_owner"] in ipam.ROUTER_INTERFACES:
         dhcp_port.ensure(tx, port["network_id"])

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from kaon.resources import dns, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
-from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS, VNIC_TYPES
+from kaon.resources.port_binding import attributes as binding
+from kaon.resources.port_extensions import (
+    data_plane_status,
+    device_profile,
+    hardware_offload,
+    hints,
+    numa_affinity,
+    trusted,
+    uplink_status,
+)
+from kaon.resources.port_types import ADDRESS_PAIRS, DHCP_OPTIONS, FIXED_IPS
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import (
     ADMIN,
     ADMIN_OR_MEMBER,
@@ -98,50 +109,7 @@ ATTRIBUTES = standard(
         sort=False,
         alias="extra_dhcp_opt",
     ),
-    Attribute(
-        "binding:host_id",
-        types.nullable(types.text(255)),
-        default=UNSET,
-        post=True,
-        put=True,
-        post_rule=ADMIN_OR_SERVICE,
-        put_rule=ADMIN_OR_SERVICE,
-        get_rule=ADMIN_OR_SERVICE,
-        index=True,
-        alias="binding",
-    ),
-    Attribute(
-        "binding:vnic_type",
-        types.one_of(*VNIC_TYPES),
-        default="normal",
-        post=True,
-        put=True,
-        post_rule=_OWNER,
-        put_rule=_OWNER,
-        alias="binding",
-    ),
-    Attribute(
-        "binding:profile",
-        types.MAPPING,
-        default={},
-        post=True,
-        put=True,
-        post_rule=either(ADMIN, SERVICE),
-        put_rule=either(ADMIN, SERVICE),
-        get_rule=ADMIN_OR_SERVICE,
-        filter=False,
-        sort=False,
-        alias="binding",
-    ),
-    Attribute("binding:vif_type", types.text(64), get_rule=ADMIN_OR_SERVICE, alias="binding"),
-    Attribute(
-        "binding:vif_details",
-        types.MAPPING,
-        get_rule=ADMIN_OR_SERVICE,
-        filter=False,
-        sort=False,
-        alias="binding",
-    ),
+    *binding.ATTRIBUTES,
     Attribute("dns_name", dns.NAME, default="", post=True, put=True, alias="dns-integration"),
     Attribute(
         "dns_assignment",
@@ -152,8 +120,16 @@ ATTRIBUTES = standard(
         alias="dns-integration",
     ),
     Attribute("ip_allocation", types.text(16), alias="ip_allocation"),
+    *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
+    *data_plane_status.ATTRIBUTES,
+    *device_profile.ATTRIBUTES,
+    *hardware_offload.ATTRIBUTES,
+    *hints.ATTRIBUTES,
+    *numa_affinity.ATTRIBUTES,
+    *trusted.ATTRIBUTES,
+    *uplink_status.ATTRIBUTES,
     tagged_at_creation=True,
 )
 
@@ -192,7 +168,6 @@ EXTENSIONS = (
     Extension("extra_dhcp_opt", "Neutron Extra DHCP options", "Extra options configuration for DHCP."),
     Extension("port-security", "Port Security", "Provides port security"),
     Extension("port-security-groups-filtering", "Port filtering on security groups", "Filters ports by their groups"),
-    Extension("binding", "Port Binding", "Expose port bindings of a virtual port to external application"),
     Extension(
         "l3-port-ip-change-not-allowed",
         "Prevent L3 router ports IP address change extension",

@@ -9,19 +9,6 @@ import sqlalchemy as sa
 from kaon.resources import types
 from kaon.resources.types import Type
 
-VNIC_TYPES = (
-    "normal",
-    "direct",
-    "macvtap",
-    "baremetal",
-    "direct-physical",
-    "virtio-forwarder",
-    "smart-nic",
-    "vdpa",
-    "accelerator-direct",
-    "accelerator-direct-physical",
-    "remote-managed",
-)
 MAX_ADDRESS_PAIRS = 10
 
 _FIXED_IP = types.object_of({"subnet_id": types.UUID, "ip_address": types.IP_ADDRESS})

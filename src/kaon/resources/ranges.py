@@ -104,6 +104,17 @@ def take(tx: Transaction, pool: str, number: int) -> bool:
     return True
 
 
+def take_within(tx: Transaction, pool: str, spans: Iterable[tuple[int, int]]) -> int | None:
+    """Take the lowest free number of the first of these inclusive ranges that has one, or None."""
+    for first, last in spans:
+        below, above = _around(tx, _BELOW, pool, first), _around(tx, _ABOVE, pool, first)
+        number = first if below is not None and below[1] >= first else above[0] if above is not None else None
+        if number is not None and number <= last:
+            take(tx, pool, number)
+            return number
+    return None
+
+
 def give_back(tx: Transaction, pool: str, number: int) -> None:
     """Return a taken number, joining it with the free ranges beside it; a number that is free already stays so."""
     below, above = _around(tx, _BELOW, pool, number), _around(tx, _ABOVE, pool, number)

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import rbac_dependents, records, types
+from kaon.resources import network_access, rbac_dependents, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import bad_request, conflict, invalid
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER
@@ -22,6 +22,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "address_group": (SHARED,),
     "address_scope": (SHARED,),
     "security_group": (SHARED,),
+    "qos_policy": (SHARED,),
 }
 """What each type of object can be opened for."""
 
@@ -83,6 +84,8 @@ def _repeat(tx: Transaction, policy: Record) -> None:
     ).scalars()
     after = records.update(tx, resource, held, {_TARGETS[policy["action"]]: list(targets)})
     if policy["action"] == EXTERNAL:
+        if not after["external_to"]:
+            network_access.drop_idle_floatingips(tx, after["id"])
         subnet = named("subnet")
         for item in records.select(tx.conn, subnet, subnet.table.c.network_id == after["id"]):
             records.update(tx, subnet, item, {"router:external": bool(after["external_to"])})
@@ -120,7 +123,9 @@ def demand_unused(tx: Transaction, policy: Record, target: str | None) -> None:
             f"RBAC policy on object {object_id} cannot be removed because other objects depend on it.\n"
             "Details: a default security group rule names it.",
         )
-    lost = rbac_dependents.projects(tx, kind, action, object_id) - others - {owner, target}
+    # Who closes a network to all spares its owner and the next target; of all else Neutron spares nobody.
+    spared = {owner, target} if kind == "network" or policy["target_tenant"] != "*" else set()
+    lost = rbac_dependents.projects(tx, kind, action, object_id) - others - spared
     affected = sorted(project for project in lost if policy["target_tenant"] in ("*", project))
     if affected:
         raise conflict(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from kaon.resources.declare import named
+from kaon.resources.qos import following
 from kaon.resources.sharing import SHARED
 from kaon.store.schema import metadata
 from kaon.store.transaction import Transaction
@@ -60,6 +61,7 @@ _DEPENDENTS: Mapping[tuple[str, str], Statement] = {
     ("subnetpool", SHARED): _holding("subnet", "subnetpool_id"),
     ("address_group", SHARED): _holding("security_group_rule", "remote_address_group_id"),
     ("address_scope", SHARED): _holding("subnetpool", "address_scope_id"),
+    ("qos_policy", SHARED): following.projects,
 }
 
 

@@ -138,5 +138,7 @@ def delete(tx: Transaction, resource: Resource, record: Record) -> None:
 def load_all(conn: sa.Connection, resources: Iterable[Resource]) -> Iterable[tuple[str, Record]]:
     """Every record of every resource, as (kind, record): what a world starts from."""
     for resource in resources:
+        if resource.serves is not None:
+            continue
         for row in conn.execute(_of(resource).every):
             yield resource.name, dict(zip(resource.names, row, strict=True))

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon.resources import availability_zone, extra_route, records, router_gateway, router_interface, types
+from kaon.resources import (
+    agent_placement,
+    availability_zone,
+    conntrack_helper,
+    extra_route,
+    ndp_proxy,
+    records,
+    router_gateway,
+    router_interface,
+    types,
+)
 from kaon.resources.declare import UNSET, Action, Attribute, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -24,7 +35,9 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         "availability_zones": [],
         "external_gateway_info": None,
     }
-    router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    gateway = router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    router["gateway_qos_policy_id"] = qos_addresses.gateway_policy(gateway)
+    router["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body["enable_ndp_proxy"], gateway)
     return records.insert(tx, ROUTER, router)
 
 
@@ -39,8 +52,12 @@ def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
         )
     if "external_gateway_info" in body:
         changes["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+        changes["gateway_qos_policy_id"] = qos_addresses.gateway_policy(changes["external_gateway_info"])
         # The gateway port's new addresses may have been written into the record already.
         router = records.get(tx.conn, ROUTER, router["id"])
+    if {"enable_ndp_proxy", "external_gateway_info"} & body.keys():
+        gateway = changes.get("external_gateway_info", router["external_gateway_info"])
+        changes["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body.get("enable_ndp_proxy"), gateway)
     if "routes" in body or ("external_gateway_info" in body and router["routes"]):
         extra_route.demand_valid(tx, router["id"], body["routes"] if "routes" in body else router["routes"])
     return records.update(tx, ROUTER, router, changes)
@@ -51,6 +68,8 @@ def delete(tx: Transaction, router: Record) -> None:
     if router_interface.of(tx, router["id"]):
         raise conflict("RouterInUse", f"Router {router['id']} still has ports")
     router_gateway.changed(tx, router, None)
+    conntrack_helper.forget(tx, router)
+    agent_placement.forget(tx, resource_id=router["id"])
     records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
 
 
@@ -61,6 +80,7 @@ _GATEWAY = types.nullable(
             "network_id": types.UUID,
             "enable_snat": types.BOOLEAN,
             "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
+            "qos_policy_id": qos_addresses.GATEWAY_FIELD,
         },
         required=("network_id",),
         empty=True,
@@ -128,6 +148,8 @@ ROUTER = Resource(
             alias="dvr",
         ),
         Attribute("routes", extra_route.ROUTES, put=True, filter=False, sort=False, alias="extraroute"),
+        ndp_proxy.ENABLE,
+        conntrack_helper.SHOWN,
         Attribute(
             "availability_zone_hints",
             types.list_of(types.text(255)),
@@ -144,6 +166,7 @@ ROUTER = Resource(
             sort=False,
             alias="router_availability_zone",
         ),
+        qos_addresses.ROUTER_ATTRIBUTE,
     ),
     create=create,
     update=update,

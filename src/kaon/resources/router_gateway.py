@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import records, router_port
+from kaon.resources import ndp_proxy, router_port, visible
 from kaon.resources.declare import named
 from kaon.resources.errors import conflict
-from kaon.resources.network import NETWORK
 from kaon.resources.port import PORT
 from kaon.resources.port import remove as remove_port
+from kaon.resources.qos import addresses as qos_addresses
 from kaon.resources.router_port import GATEWAY, refused
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -36,6 +36,7 @@ def changed(tx: Transaction, router: Record, wanted: dict[str, Any] | None) -> d
         "network_id": network_id,
         "enable_snat": wanted.get("enable_snat", True),
         "external_fixed_ips": port["fixed_ips"],
+        **qos_addresses.of_gateway(tx, held, wanted),
     }
 
 
@@ -62,12 +63,8 @@ def _enter(tx: Transaction, router: Record, network_id: str, addresses: list[dic
 
 def _external(tx: Transaction, network_id: str) -> Record:
     """An external network that the caller may use; 404 for what it may not see, 400 for what is not external."""
-    network = records.get(tx.conn, NETWORK, network_id)
-    mine = {"*", tx.caller.project_id}
-    own = tx.caller.is_admin or network["project_id"] == tx.caller.project_id
-    if not own and not mine & {*network["external_to"], *network["shared_with"]}:
-        raise records.missing(NETWORK, network_id)
-    if not network["external_to"] or not (own or mine & set(network["external_to"])):
+    network = visible.network(tx, network_id)
+    if not visible.as_external(tx, network):
         raise refused(f"Network {network_id} is not an external network")
     return network
 
@@ -92,5 +89,6 @@ def _leave(tx: Transaction, router: Record, network_id: str) -> None:
             f"Gateway cannot be updated for router {router['id']}, since a gateway to external network {network_id} "
             "is required by one or more floating IPs.",
         )
+    ndp_proxy.demand_no_proxies(tx, router["id"])
     for port in router_port.of(tx, router["id"], (GATEWAY,)):
         remove_port(tx, port)

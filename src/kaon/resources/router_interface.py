@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from kaon.resources import dhcp_port, ipam, records, router_port
+import sqlalchemy as sa
+
+from kaon.resources import dhcp_port, ipam, ndp_proxy, records, router_port, visible
 from kaon.resources.declare import named
 from kaon.resources.errors import bad_request, conflict, not_found
 from kaon.resources.ipam import ROUTER_INTERFACES
@@ -115,14 +117,7 @@ def _ipv6_port(tx: Transaction, router_id: str, network_id: str) -> Record | Non
 
 
 def _add_port(tx: Transaction, router: Record, id: str) -> Record:
-    port = records.get(tx.conn, PORT, id)
-    project = tx.caller.project_id
-    if (
-        not tx.caller.is_admin
-        and project != port["project_id"]
-        and project != records.get(tx.conn, NETWORK, port["network_id"])["project_id"]
-    ):
-        raise records.missing(PORT, id)
+    port = visible.port(tx, id)
     if port["device_id"]:
         raise conflict(
             "PortInUse",
@@ -206,10 +201,25 @@ def _remove_port(tx: Transaction, router: Record, port_id: str, subnet_id: str |
 def _demand_unused(tx: Transaction, router: Record, subnet: Record) -> None:
     prefix = ipaddress.ip_network(subnet["cidr"])
     where = f"Router interface for subnet {subnet['id']} on router {router['id']} cannot be deleted, as it is required"
-    floatingip = named("floatingip")
-    for item in records.select(tx.conn, floatingip, floatingip.table.c.router_id == router["id"]):
-        if item["fixed_ip_address"] and ipaddress.ip_address(item["fixed_ip_address"]) in prefix:
-            raise conflict("RouterInterfaceInUseByFloatingIP", f"{where} by one or more floating IPs.")
+    if _floating_ip_leads_to(tx, router["id"], subnet["id"]):
+        raise conflict("RouterInterfaceInUseByFloatingIP", f"{where} by one or more floating IPs.")
+    ndp_proxy.demand_subnet_unused(tx, router["id"], subnet["id"])
     for route in router["routes"]:
         if ipaddress.ip_address(route["nexthop"]) in prefix:
             raise conflict("RouterInterfaceInUseByRoute", f"{where} by one or more routes.")
+
+
+def _floating_ip_leads_to(tx: Transaction, router_id: str, subnet_id: str) -> bool:
+    """Whether a floating IP of a router leads to an address in a subnet, or one of its forwarded ports does."""
+    floatingip, forwarding = named("floatingip").table.c, named("port_forwarding").table.c
+    port = PORT.table.c
+    here = (floatingip.router_id == router_id,)
+    whole = sa.select(floatingip.fixed_ip_address, port.fixed_ips).where(*here, port.id == floatingip.port_id)
+    parts = sa.select(forwarding.internal_ip_address, port.fixed_ips).where(
+        *here, forwarding.floatingip_id == floatingip.id, port.id == forwarding.internal_port_id
+    )
+    return any(
+        {"subnet_id": subnet_id, "ip_address": address} in fixed_ips
+        for statement in (whole, parts)
+        for address, fixed_ips in tx.execute(statement)
+    )

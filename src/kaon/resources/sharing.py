@@ -53,6 +53,22 @@ def share_with_all(tx: Transaction, resource: Resource, record: Record) -> None:
     )
 
 
+def set_shared_with_all(tx: Transaction, resource: Resource, record: Record, shared: bool) -> Record:
+    """Open a record to everybody or close it again, as ``shared`` says; returns it as it then is.
+
+    Raises 409 when another project needs it open.
+    """
+    if shared == ("*" in record["shared_with"]):
+        return record
+    if shared:
+        share_with_all(tx, resource, record)
+    else:
+        policy = named("rbac_policy")
+        for item in records.by(tx.conn, policy, object_id=record["id"], action=SHARED, target_tenant="*"):
+            policy.delete(tx, item)
+    return records.get(tx.conn, resource, record["id"])
+
+
 def forget_policies(tx: Transaction, record: Record) -> None:
     """Remove the policies of a record that goes away."""
     policy = named("rbac_policy")

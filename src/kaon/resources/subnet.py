@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from kaon.resources.errors import ApiError, conflict
 from kaon.resources.network import NETWORK
 from kaon.resources.network_access import EXTERNAL, SHARED, accessible
 from kaon.resources.roles import ADMIN, ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER, NETWORK_OWNER_READER, READER, either
+from kaon.resources.segments import host_routes, routed
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -29,6 +31,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     values = subnet_rules.completed({**body, **allocated})
     subnet_rules.demand_room(values, network, siblings)
     scope = subnetpool.demand_affinity(tx, values, network, siblings)
+    routed.demand_segment(tx, values, siblings)
+    values["host_routes"] = host_routes.with_peers(values, siblings)
     subnet = records.insert(
         tx,
         SUBNET,
@@ -36,9 +40,9 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     )
     ipam.refill(tx, subnet)
     key = f"ipv{subnet['ip_version']}_address_scope"
-    network = records.update(
-        tx, NETWORK, network, {"subnets": [*network["subnets"], subnet["id"]], key: scope or network[key]}
-    )
+    changes = {"subnets": [*network["subnets"], subnet["id"]], "routed": _is_routed([*siblings, subnet])}
+    network = records.update(tx, NETWORK, network, {**changes, key: scope or network[key]})
+    host_routes.tell_peers(tx, subnet)
     if ipam.is_auto(subnet):
         _give_automatic_addresses(tx, subnet)
     elif network["external_to"]:
@@ -47,11 +51,18 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     return subnet
 
 
+def _is_routed(subnets: Iterable[Record]) -> bool:
+    """Whether a network with these subnets is several L2 domains."""
+    return any(item["segment_id"] is not None for item in subnets)
+
+
 def _give_automatic_addresses(tx: Transaction, subnet: Record) -> None:
     port = named("port")
     for item in records.by(tx.conn, port, network_id=subnet["network_id"]):
         owner = item["device_owner"]
         if subnet["service_types"] and owner not in subnet["service_types"]:
+            continue
+        if not routed.serves(tx, subnet, item):
             continue
         added = ipam.allocate(tx, item["id"], ipam.automatic([subnet], item["mac_address"], owner))
         port_followers.follow(tx, records.update(tx, port, item, {"fixed_ips": [*item["fixed_ips"], *added]}))
@@ -62,6 +73,13 @@ def update(tx: Transaction, subnet: Record, body: dict[str, Any]) -> Record:
     after = subnet_rules.changed(subnet, body)
     if after["gateway_ip"] != subnet["gateway_ip"]:
         _demand_free_gateway(tx, subnet)
+    others = [item for item in records.by(tx.conn, SUBNET, network_id=subnet["network_id"]) if item != subnet]
+    if after["segment_id"] != subnet["segment_id"]:
+        routed.demand_association(tx, subnet, after["segment_id"], others)
+        network = records.get(tx.conn, NETWORK, subnet["network_id"])
+        records.update(tx, NETWORK, network, {"routed": _is_routed([*others, after])})
+    gone = host_routes.by_gateway(subnet, others) if after["gateway_ip"] != subnet["gateway_ip"] else []
+    after["host_routes"] = host_routes.with_peers(after, others, gone)
     stored = records.update(tx, SUBNET, subnet, after)
     if stored["allocation_pools"] != subnet["allocation_pools"]:
         ipam.refill(tx, stored)
@@ -100,6 +118,9 @@ def delete(tx: Transaction, subnet: Record) -> None:
         keeps = item["device_owner"] in ipam.ROUTER_INTERFACES or not ipam.is_auto(subnet)
         if keeps and item["device_owner"] not in AUTO_DELETED_OWNERS:
             raise in_use(subnet)
+        if subnet["segment_id"] is not None and all(ip["subnet_id"] == subnet["id"] for ip in item["fixed_ips"]):
+            # On a routed network nothing else would give the port an address again.
+            raise in_use(subnet)
     for item in users:
         lost = [ip for ip in item["fixed_ips"] if ip["subnet_id"] == subnet["id"]]
         ipam.release(tx, lost, {subnet["id"]: subnet})
@@ -108,17 +129,18 @@ def delete(tx: Transaction, subnet: Record) -> None:
     ipam.close(tx, subnet["id"])
     records.delete(tx, SUBNET, subnet)
     _leave_network(tx, subnet)
+    host_routes.tell_peers(tx, subnet, left=True)
     dhcp_port.ensure(tx, subnet["network_id"])
 
 
 def _leave_network(tx: Transaction, subnet: Record) -> None:
     network = records.get(tx.conn, NETWORK, subnet["network_id"])
-    changes: dict[str, Any] = {"subnets": [id for id in network["subnets"] if id != subnet["id"]]}
-    table = SUBNET.table
-    others = tx.execute(
-        sa.select(table.c.id).where(table.c.network_id == network["id"], table.c.ip_version == subnet["ip_version"])
-    ).first()
-    if others is None:
+    others = records.by(tx.conn, SUBNET, network_id=network["id"])
+    changes: dict[str, Any] = {
+        "subnets": [id for id in network["subnets"] if id != subnet["id"]],
+        "routed": _is_routed(others),
+    }
+    if all(item["ip_version"] != subnet["ip_version"] for item in others):
         changes[f"ipv{subnet['ip_version']}_address_scope"] = None
     records.update(tx, NETWORK, network, changes)
 
@@ -241,6 +263,18 @@ SUBNET = Resource(
             sort=False,
             alias="subnet-service-types",
         ),
+        Attribute(
+            "segment_id",
+            types.nullable(types.UUID),
+            default=None,
+            post=True,
+            put=True,
+            post_rule=ADMIN,
+            put_rule=ADMIN,
+            get_rule=ADMIN,
+            index=True,
+            alias="segment",
+        ),
         Attribute("router:external", types.BOOLEAN, default=False, alias="subnet-external-network"),
     ),
     create=create,
@@ -261,6 +295,18 @@ SUBNET = Resource(
 RESOURCES = (SUBNET,)
 
 EXTENSIONS = (
+    Extension(
+        "subnet-segmentid-writable",
+        "Subnet SegmentID (writable)",
+        "Provides a writable segment_id attribute for a subnet resource.",
+        "2018-03-12T00:00:00-00:00",
+    ),
+    Extension(
+        "subnet-segmentid-enforce",
+        "Subnet SegmentID (policy enforced)",
+        "Enforce segment_id policy rule.",
+        "2018-09-04T00:00:00-00:00",
+    ),
     Extension("subnet-service-types", "Subnet service types", "Reserves subnets for ports of certain device owners"),
     Extension(
         "subnet-external-network",

@@ -1,4 +1,4 @@
-"""From what agents say to the agents API: heartbeats stay in memory, a row is written when an agent starts."""
+"""From what agents say to the agents API: heartbeats stay in memory, what they report is stored when it changes."""
 
 from __future__ import annotations
 
@@ -9,35 +9,51 @@ from functools import partial
 import sqlalchemy as sa
 
 from kaon.resources import agent as api
+from kaon.resources.agent import Report
+from kaon.resources.live import Live
 from kaon.server.channel import Agent
 from kaon.store.engine import Store
 
 log = logging.getLogger("kaon.server.agents")
 
+INTERVAL = 30.0
+"""Seconds after which what agents do is counted again, as Neutron's agents report."""
+
 
 class Agents:
-    """The agents that speak with this server. `store_started` runs as long as the server does."""
+    """The agents that speak with this server. `store_reports` runs as long as the server does."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, live: Live, interval: float = INTERVAL) -> None:
         self._store = store
-        self._started: dict[str, float] = {}
-        self._news: asyncio.Queue[Agent] = asyncio.Queue()
+        self._live = live
+        self._interval = interval
+        self._reports: dict[str, Report] = {}
+        self._news = asyncio.Event()
 
     def heard(self, agent: Agent) -> None:
-        """Note that an agent has said something, and that its row is to be written where that is news."""
-        known = agent.host in api.last_heard and self._started.get(agent.host) == agent.started
-        api.last_heard[agent.host] = agent.seen
-        self._started[agent.host] = agent.started
-        if not known:
-            self._news.put_nowait(agent)
+        """Note that an agent has said something; one that has started is stored at once."""
+        self._live.heard[agent.host] = agent.seen
+        report = Report(agent.host, agent.engine, agent.started)
+        if self._reports.get(agent.host) != report:
+            self._reports[agent.host] = report
+            self._news.set()
 
-    async def store_started(self) -> None:
-        """Store the agents that have started, and those whose row somebody has deleted."""
+    async def store_reports(self) -> None:
+        """Store what agents report, whenever one starts and every so often, where it differs from what is stored."""
         while True:
-            agent = await self._news.get()
             try:
-                await self._store.write(partial(api.seen, host=agent.host, engine=agent.engine))
-            except sa.exc.OperationalError as error:
-                # Its next heartbeat finds it unknown, and tries again.
-                self._started.pop(agent.host, None)
-                log.error("agent not stored", extra={"host": agent.host, "reason": str(error.orig)})
+                async with asyncio.timeout(self._interval):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            for report in list(self._reports.values()):
+                await self._store_report(report)
+
+    async def _store_report(self, report: Report) -> None:
+        try:
+            if await self._store.read(partial(api.news, report=report)):
+                await self._store.write(partial(api.store, report=report))
+        except sa.exc.OperationalError as error:
+            # It is tried again with the next reports.
+            log.error("agent not stored", extra={"host": report.host, "reason": str(error.orig)})

@@ -158,6 +158,11 @@ def _await_report(host: Host, changes: Iterable[Change]) -> None:
             ports = world.ids_by("port", "network_id", change.id)
         elif change.kind == "router":
             ports = world.ids_by("port", "device_id", change.id)
+        elif change.kind == "agent_placement":
+            id = (change.after or change.before or {})["resource_id"]
+            ports = {*world.ids_by("port", "network_id", id), *world.ids_by("port", "device_id", id)}
+        elif change.kind == "agent":
+            ports = [port["id"] for port in world.all("port")]
         else:
             continue
         host.waiting.update(dict.fromkeys(ports, change.seq))

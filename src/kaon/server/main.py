@@ -23,9 +23,9 @@ import uvicorn
 import uvloop
 from starlette.routing import BaseRoute
 
+from kaon import config, privileges
 from kaon import launch as orders
 from kaon import log as logs
-from kaon import privileges
 from kaon.api.app import create_app
 from kaon.api.policy import Policy
 from kaon.api.policy_file import PolicyError
@@ -39,8 +39,9 @@ from kaon.identity.keys import keys_folder
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
 from kaon.resources import attachment, catalog, defaults
-from kaon.resources.defaults import Defaults
+from kaon.resources.defaults import Defaults, SegmentRange
 from kaon.resources.errors import ApiError
+from kaon.resources.live import Live
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
@@ -149,8 +150,11 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
     store = await open_store(folder / "kaon.db", catalog.first_starts())
+    for start in catalog.starts():
+        await store.write(start)
     validator, own_routes = (keystone, []) if keystone is not None else await _identity(launch, store)
-    hosts, agents = Hosts(store, host_config(settings)), Agents(store)
+    live = Live()
+    hosts, agents = Hosts(store, host_config(settings)), Agents(store, live)
     # Rows are what this run compiles from the journal: after an upgrade or another configuration the same journal
     # means other rows, so an agent resumes within one run only.
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
@@ -167,7 +171,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         *history_routes(feed, policy, authenticate, identity_url),
         *policy_routes(store, policy, authenticate, identity_url),
     ]
-    app = create_app(store, authenticate, policy, identity_url, extra)
+    app = create_app(store, authenticate, policy, identity_url, extra, live)
     # The configuration was loaded before privileges went, with a name in the place of the application.
     web.loaded_app = requests.wrap(app)
 
@@ -182,7 +186,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         work = (
             hosts.follow(channel.changed),
             hosts.store_states(),
-            agents.store_started(),
+            agents.store_reports(),
             forget(store, settings.journal.keep_days),
             follow_policy(policy),
         )
@@ -206,7 +210,9 @@ def main() -> None:
     logs.setup(settings.log.format, settings.log.level)
     catalog.resources()
     orders.return_large_blocks()
-    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, msgspec.structs.asdict(settings.quota)))
+    spans = tuple(SegmentRange(*config.segment_range(text)) for text in settings.network.segment_ranges)
+    quotas = msgspec.structs.asdict(settings.quota)
+    defaults.use(Defaults(settings.network.mtu, settings.dns.domain, quotas, settings.physical_networks, spans))
     web = uvicorn.Config(
         "kaon.api.app:create_app",
         interface="asgi3",

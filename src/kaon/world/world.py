@@ -104,6 +104,8 @@ INDEXES: dict[str, dict[str, Values]] = {
         "remote_group_id": _one("remote_group_id"),
     },
     "attachment": {"host": _one("host")},
+    "agent": {"role": lambda agent: (f"{agent['host']} {agent['agent_type']}",)},
+    "agent_placement": {"place": lambda placement: (f"{placement['host']} {placement['resource_id']}",)},
 }
 """Kind -> name of an index -> the values under which a record of the kind is found."""
 
