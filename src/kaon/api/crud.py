@@ -118,8 +118,7 @@ async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]],
             if shown is None:
                 raise records.missing(service.resource, place.id)
             return _encode({service.resource.one: _chosen(shown, fields)})
-        head = [record[name] for name in service.presenter.head]
-        rows = service.presenter.many(conn, [head], caller)
+        rows = service.presenter.many(conn, [service.presenter.head_of(record)], caller)
         if not rows:
             raise records.missing(service.resource, place.id)
         return _named(service.resource, rows[0])

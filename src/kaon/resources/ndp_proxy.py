@@ -177,10 +177,10 @@ NDP_PROXY = Resource(
     name="ndp_proxy",
     collection="ndp_proxies",
     attributes=standard(
-        Attribute("name", _NAME, default="", post=True, put=True),
-        Attribute("router_id", types.UUID, default=REQUIRED, post=True),
+        Attribute("name", _NAME, default="", post=True, put=True, index=True),
+        Attribute("router_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("port_id", types.UUID, default=REQUIRED, post=True, index=True),
-        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True),
+        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, index=True),
         Attribute("description", types.text(1024), default="", post=True, put=True),
         named=False,
         description=False,

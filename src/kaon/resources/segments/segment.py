@@ -189,7 +189,7 @@ SEGMENT = Resource(
     name="segment",
     collection="segments",
     attributes=standard(
-        Attribute("name", types.nullable(types.name()), default=None, post=True, put=True),
+        Attribute("name", types.nullable(types.name()), default=None, post=True, put=True, index=True),
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("physical_network", types.nullable(types.text(64)), default=None, post=True),
         Attribute("network_type", types.one_of(*allocation.TYPES), default=REQUIRED, post=True),

@@ -43,6 +43,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("conntrack_helpers", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_conntrack_helpers_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_conntrack_helpers_router_id"), ["router_id"], unique=False)
 
     op.create_table(
         "local_ip_associations",
@@ -60,6 +61,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("local_ip_associations", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_local_ip_associations_fixed_port_id"), ["fixed_port_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_local_ip_associations_local_ip_id"), ["local_ip_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ip_associations_project_id"), ["project_id"], unique=False)
 
     op.create_table(
@@ -78,8 +80,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_local_ips")),
     )
     with op.batch_alter_table("local_ips", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_local_ips_local_ip_address"), ["local_ip_address"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_local_port_id"), ["local_port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_local_ips_network_id"), ["network_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_project_id"), ["project_id"], unique=False)
 
     op.create_table(
@@ -157,8 +161,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("router_id", "ip_address", name="uq_ndp_proxies_address"),
     )
     with op.batch_alter_table("ndp_proxies", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ndp_proxies_ip_address"), ["ip_address"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ndp_proxies_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ndp_proxies_router_id"), ["router_id"], unique=False)
 
     op.create_table(
         "network_segment_ranges",
@@ -220,6 +227,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_port_forwardings")),
     )
     with op.batch_alter_table("port_forwardings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_port_forwardings_floatingip_id"), ["floatingip_id"], unique=False)
         batch_op.create_index(
             "ix_port_forwardings_inside", ["internal_port_id", "internal_ip_address", "protocol"], unique=False
         )
@@ -357,6 +365,7 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_segments_identifier", ["network_type", "physical_network", "segmentation_id"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_segments_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_segments_network_id"), ["network_id"], unique=False)
 
     op.create_table(
