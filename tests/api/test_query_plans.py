@@ -20,7 +20,7 @@ COARSE = frozenset(
         "action", "agent_type", "binding:vif_type", "created_at", "description", "destination_ip_prefix",
         "device_owner", "device_profile", "dns_domain", "dns_name", "ip_allocation", "network_type",
         "normalized_cidr", "object_type", "physical_network", "protocol", "provider:physical_network",
-        "remote_ip_prefix", "resource_type", "source_ip_prefix", "status", "tags", "updated_at",
+        "pvlan_community", "remote_ip_prefix", "resource_type", "source_ip_prefix", "status", "tags", "updated_at",
     }
 )  # fmt: skip
 """Filters by what very many rows have in common, or what nobody looks things up by. An index of such a column is worse
