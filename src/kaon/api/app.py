@@ -130,7 +130,7 @@ async def _version(request: Request, _caller: Caller) -> Answer:
     served = [
         {"name": item.one, "collection": item.many, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
         for item in resources()
-        if item.methods and item.within is None
+        if "list" in item.methods and item.within is None
     ]
     return Answer(200, _encode({"resources": served}))
 

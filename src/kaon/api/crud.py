@@ -118,8 +118,7 @@ async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]],
             if shown is None:
                 raise records.missing(service.resource, place.id)
             return _encode({service.resource.one: _chosen(shown, fields)})
-        head = [record[name] for name in service.presenter.head]
-        rows = service.presenter.many(conn, [head], caller)
+        rows = service.presenter.many(conn, [service.presenter.head_of(record)], caller)
         if not rows:
             raise records.missing(service.resource, place.id)
         return _named(service.resource, rows[0])
@@ -236,7 +235,8 @@ async def act(service: Service, action: Action, place: Place, raw: bytes, caller
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
     def run(tx: Transaction) -> bytes:
-        record, _ = writable(service, tx, place, action.name, "")
+        record, target = writable(service, tx, place, action.name, "")
+        service.policy.demand_parts(action.name, body.get(service.resource.one), target, credentials(caller))
         answer = action.run(tx, record, body)
         if not action.shows:
             return _encode(answer)

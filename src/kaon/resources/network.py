@@ -7,6 +7,7 @@ from typing import Any
 from kaon.resources import (
     agent_placement,
     availability_zone,
+    ha_network,
     network_attributes,
     network_cascade,
     pvlan,
@@ -65,6 +66,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
             "subnets": [],
             "availability_zones": [],
             "zone": zone,
+            "ha_of": ha_network.demand_only(tx, body["ha"], tx.caller.project_id),
             "shared_with": [],
             "external_to": [],
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, pvlan, sharing, types
+from kaon.resources import dns, ha_network, pvlan, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
 from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
@@ -126,6 +126,7 @@ ATTRIBUTES = standard(
     pvlan.NETWORK_ATTRIBUTE,
     Attribute("routed", types.BOOLEAN, default=False, internal=True),
     qos_networks.ATTRIBUTE,
+    *ha_network.ATTRIBUTES,
     Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
     Attribute("shared_with", types.list_of(types.text(255)), internal=True),
     Attribute("external_to", types.list_of(types.text(255)), internal=True),
