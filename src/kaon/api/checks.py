@@ -17,7 +17,7 @@ Target = Mapping[str, Any]
 Credentials = Mapping[str, Any]
 Test = Callable[[Target, Credentials], bool]
 
-_ATTRIBUTE = re.compile(r"%\(([^)]+)\)s")
+ATTRIBUTE = re.compile(r"%\(([^)]+)\)s")
 
 
 def compiled(rules: Mapping[str, Any], enforcer: Any) -> dict[str, Test]:
@@ -45,7 +45,7 @@ def _compile(check: Any, tests: Mapping[str, Test], enforcer: Any, rule: str) ->
     if kind is _checks.RoleCheck and "%" not in check.match:
         role = check.match.lower()
         return lambda target, creds: role in creds["roles"]
-    if kind is _checks.GenericCheck and (found := _ATTRIBUTE.fullmatch(check.match)) and check.kind.isidentifier():
+    if kind is _checks.GenericCheck and (found := ATTRIBUTE.fullmatch(check.match)) and check.kind.isidentifier():
         return _same(check.kind, found[1], check, enforcer, rule)
     return lambda target, creds: bool(_checks._check(check, target, dict(creds), enforcer, rule))
 

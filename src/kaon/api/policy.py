@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oslo_config import cfg
-from oslo_policy import _checks, policy
+from oslo_policy import _checks, _parser, policy
 
-from kaon.api.checks import compiled
+from kaon.api import policy_file
+from kaon.api.checks import Test, compiled
+from kaon.api.policy_file import FileRule
 from kaon.caller import Caller
 from kaon.resources.catalog import calls, resources
 from kaon.resources.declare import REQUIRED, UNSET, Resource
@@ -19,12 +23,7 @@ from kaon.store.journal import Record
 
 Target = Mapping[str, Any]
 
-_NO_FILE = "no-policy.yaml"
-"""oslo.policy looks for a file in any case; this one is nowhere, and a missing file means the defaults."""
-
-
-class PolicyError(Exception):
-    """An operator's policy file that cannot be used: which, why, and the way out."""
+log = logging.getLogger("kaon.api.policy")
 
 
 class FieldCheck(_checks.Check):
@@ -36,15 +35,19 @@ class FieldCheck(_checks.Check):
     def __init__(self, kind: str, match: str) -> None:
         super().__init__(kind, match)
         collection, _, condition = match.partition(":")
-        self._name, _, value = condition.rpartition("=")
-        self._of_parent = f"{collection.removesuffix('s')}:{self._name}"
+        self.name, _, value = condition.rpartition("=")
+        self._of_parent = f"{collection.removesuffix('s')}:{self.name}"
         self._value = {"True": True, "False": False}.get(value, value)
-        self._regex = value[1:] if value.startswith("~") else ""
+        self._regex = re.compile(value[1:]) if value.startswith("~") else None
+
+    def value_in(self, target: Target) -> Any:
+        """What the target has there; None for nothing."""
+        return target.get(self._of_parent, target.get(self.name))
 
     def __call__(self, target: Target, creds: Any, enforcer: Any, current_rule: Any = None) -> bool:
-        value = target.get(self._of_parent, target.get(self._name))
+        value = self.value_in(target)
         if self._regex:
-            return isinstance(value, str) and value.startswith(self._regex.lstrip("^"))
+            return isinstance(value, str) and self._regex.match(value) is not None
         return bool(value == self._value)
 
 
@@ -61,10 +64,28 @@ def credentials(caller: Caller) -> dict[str, Any]:
     }
 
 
+def defaults() -> dict[str, str]:
+    """Every rule that Kaon asks for, and those that they refer to, with its built-in check."""
+    found = dict(BASE_RULES)
+    for resource in resources():
+        found.update(resource.policies())
+    found.update({call.rule: call.check for call in calls() if call.rule})
+    return found
+
+
+class Rules(NamedTuple):
+    """The rules in force, as one thing that is exchanged when the file changes: as functions, and as parsed checks."""
+
+    tests: dict[str, Test]
+    checks: dict[str, Any]
+    given: dict[str, FileRule]
+    """Those that come from the file."""
+
+
 class Policy:
     """The rules in force, each compiled to a function once. Asking costs a few microseconds a rule.
 
-    Raises PolicyError when `file` cannot be read or understood.
+    Raises PolicyError when `file` cannot be read or understood. `refresh` takes over a file that has changed.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -74,26 +95,43 @@ class Policy:
         # Only a file can name checks that come as plugins, and looking for those of oslo.policy itself imports a whole
         # HTTP client, for a tenth of a second. None makes it look.
         _checks.extension_checks = None if file else {}
-        self._enforcer = policy.Enforcer(conf, policy_file=str(file) if file else _NO_FILE)
-        conf.set_override("policy_dirs", [], "oslo_policy")
-        self._enforcer.suppress_default_change_warnings = True
-        names = dict(BASE_RULES)
-        for resource in resources():
-            names.update(resource.policies())
-        names.update({call.rule: call.check for call in calls() if call.rule})
-        for name, check in names.items():
-            self._enforcer.register_default(policy.RuleDefault(name, check))
-        try:
-            if file is not None:
-                file.read_text()  # oslo.policy takes a file that it cannot read for none
-            self._enforcer.load_rules()
-        except (OSError, ValueError) as error:
-            raise PolicyError(f"policy_file {file}: {error}; mend it, or name none") from error
-        self._rules = compiled(self._enforcer.rules, self._enforcer)
+        # It looks for no file: it is asked about the kinds of checks only that are no functions here.
+        self.enforcer = policy.Enforcer(conf, use_conf=False)
+        self.file = file
+        self.defaults = defaults()
+        self._parsed = {name: _parser.parse_rule(check) for name, check in self.defaults.items()}
+        self._stamp = policy_file.stamp(file) if file else None
+        self.rules = self._load()
+
+    def _load(self) -> Rules:
+        given = policy_file.read(self.file) if self.file else {}
+        checks = {**self._parsed}
+        if self.file:
+            checks.update({name: policy_file.parsed(self.file, name, rule) for name, rule in given.items()})
+            policy_file.demand_sound(self.file, given, checks)
+        for name in policy_file.unused(given, self.defaults, checks):
+            hint = policy_file.nearest(name, self.defaults)
+            log.warning("policy rule that Kaon never asks", extra={"file": str(self.file), "rule": name + hint})
+        return Rules(compiled(checks, self.enforcer), checks, given)
+
+    def refresh(self) -> bool:
+        """Take over the file if it has changed; whether it had. Raises PolicyError, and keeps the rules it had then."""
+        fresh = policy_file.stamp(self.file) if self.file else None
+        if fresh == self._stamp or self.file is None:
+            return False
+        self._stamp = fresh
+        self.rules = self._load()
+        return True
 
     def allows(self, rule: str, target: Target, creds: Mapping[str, Any]) -> bool:
-        """Whether the rule holds; a rule that does not exist holds for nobody but falls back to ``default``."""
-        test = self._rules.get(rule) or self._rules["default"]
+        """Whether the rule holds; a rule that does not exist holds for nobody but falls back to ``default``.
+
+        All rules are about projects: with a token of the system or of a domain none holds, as with Neutron.
+        """
+        if creds["system_scope"] or creds["domain_id"]:
+            return False
+        tests = self.rules.tests
+        test = tests.get(rule) or tests["default"]
         try:
             return test(target, creds)
         except KeyError:  # the check reads an attribute that the target has not
@@ -123,7 +161,7 @@ class Policy:
         """Rules for parts of a structured value, such as ``create_port:fixed_ips:ip_address``, and for theirs."""
         parts = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, dict)]
         for name in sorted({key for part in parts for key in part}):
-            if f"{rule}:{name}" in self._rules:
+            if f"{rule}:{name}" in self.rules.tests:
                 self.demand(f"{rule}:{name}", target, creds)
                 for part in parts:
                     self.demand_parts(f"{rule}:{name}", part.get(name), target, creds)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import yaml
@@ -49,7 +50,7 @@ class Client:
     def get(self, url: str, **query: str) -> Any:
         """The decoded answer to a GET."""
         with _told(url):
-            answer = self.http.get(url, params=query)
+            answer = self.http.get(url, params=query or None)
         return _decoded(url, answer)
 
     def post(self, url: str, body: Any) -> Any:
@@ -61,7 +62,7 @@ class Client:
     def id_of(self, kind: str, name: str) -> str:
         """The id of a user or project, found by id or by name."""
         with _told(self.identity):
-            answer = self.http.get(f"{self.identity}/{kind}s/{name}")
+            answer = self.http.get(f"{self.identity}/{kind}s/{quote(name, safe='')}")
         if answer.status_code == 200:
             return str(answer.json()[kind]["id"])
         found = self.get(f"{self.identity}/{kind}s", name=name)[f"{kind}s"]

@@ -33,9 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_settings(parser, ("data",))
     parser.add_argument("--resource", metavar="WHICH", help="only changes of this: KIND, ID or KIND/ID (port/5e0c…)")
-    parser.add_argument(
-        "--project", metavar="PROJECT", help="only changes of what belongs to this project (id or name)"
-    )
+    parser.add_argument("--project", metavar="PROJECT", help="only changes of what is this project's (id or name)")
     parser.add_argument(
         "--since",
         metavar="WHEN",
@@ -116,9 +114,13 @@ def line(entry: dict[str, Any]) -> str:
     before, after = entry["before"] or {}, entry["after"] or {}
     who = entry["who"]["user_name"] or entry["who"]["user_id"] or "somebody"
     name = (after or before).get("name")
-    what = f"{entry['kind']} {entry['id']}" + (f" ({name})" if name else "")
+    what = f"{entry['kind']} {entry['id']}" + (f" ({value(name)})" if name else "")
     told = "" if entry["action"] == "delete" else ", ".join(changes(before, after))
-    return f"{entry['time']} {entry['sequence']} {who} {_DONE[entry['action']]} {what}" + (f": {told}" if told else "")
+    if entry["action"] == "update" and not told:  # what belongs to it has changed
+        told = f"revision_number: {before.get('revision_number')} -> {after.get('revision_number')}"
+    return f"{entry['time']} {entry['sequence']} {value(who)} {_DONE[entry['action']]} {what}" + (
+        f": {told}" if told else ""
+    )
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
@@ -128,7 +130,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
             continue
         old, new = before.get(name), after[name]
         if name not in before:
-            if new not in (None, "", [], {}) and name != "name":
+            if new and name != "name":
                 yield f"{name}: {value(new)}"
         elif isinstance(old, list) and isinstance(new, list):
             gone = [f"-{value(item)}" for item in old if item not in new]
@@ -139,6 +141,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 
 def value(item: Any) -> str:
-    """A value in one short word."""
-    text = item if isinstance(item, str) and item else json.dumps(item, ensure_ascii=False)
+    """A value in short; what would do something else to a terminal than write is escaped."""
+    if isinstance(item, str) and item and item.isprintable():
+        text = item
+    elif isinstance(item, dict):
+        text = "{" + " ".join(f"{value(name)}={value(held)}" for name, held in item.items()) + "}"
+    elif isinstance(item, list):
+        text = "[" + " ".join(value(held) for held in item) + "]"
+    else:
+        text = json.dumps(item)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -40,8 +40,12 @@ def network_terms(view: View, network_id: str) -> NetworkTerms | None:
     network = view.get("network", network_id)
     if network is None:
         return None
-    domain = (network.get("dns_domain") or view.config.dns_domain).rstrip(".")
-    return NetworkTerms(int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain)
+    domain = network.get("dns_domain") or ""
+    if not domain or "<" in domain:  # A domain with keywords is another for each of its users.
+        domain = view.config.dns_domain
+    return NetworkTerms(
+        int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain.rstrip(".")
+    )
 
 
 def placed(view: View, resource_id: str) -> bool | None:

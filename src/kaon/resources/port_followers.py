@@ -15,12 +15,12 @@ from kaon.store.transaction import Transaction
 GATEWAY = "network:router_gateway"
 
 
-def demand_not_local(tx: Transaction, port: Record) -> None:
+def _demand_not_local(tx: Transaction, port: Record) -> None:
     """Raise 409 when a local IP has its address from a port that is to be removed."""
     if records.by(tx.conn, named("local_ip"), local_port_id=port["id"]):
         raise conflict(
             "ServicePortInUse",
-            f"Port {port['id']} cannot be deleted directly via the port API: still referenced by Local IPs.",
+            f"Port {port['id']} cannot be deleted: still referenced by Local IPs.",
         )
 
 
@@ -62,7 +62,11 @@ def follow(tx: Transaction, port: Record) -> Record:
 
 
 def leave(tx: Transaction, port: Record) -> Record:
-    """Let all that leads to a port go, which is about to be removed; returns the port as it then is."""
+    """Let all that leads to a port go, which is about to be removed; returns the port as it then is.
+
+    Raises 409 while a local IP has its address from it.
+    """
+    _demand_not_local(tx, port)
     floatingip = named("floatingip")
     for item in records.by(tx.conn, floatingip, port_id=port["id"]):
         floatingip.update(tx, item, {"port_id": None})

@@ -27,7 +27,8 @@ from kaon import config, privileges
 from kaon import launch as orders
 from kaon import log as logs
 from kaon.api.app import create_app
-from kaon.api.policy import Policy, PolicyError
+from kaon.api.policy import Policy
+from kaon.api.policy_file import PolicyError
 from kaon.channel import Attachment
 from kaon.compile.config import HostConfig
 from kaon.config import ConfigError, Settings
@@ -46,6 +47,8 @@ from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
 from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
+from kaon.server.policy import follow as follow_policy
+from kaon.server.policy import policy_routes
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
@@ -166,6 +169,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         *own_routes,
         *metrics_routes(requests, store, channel, hosts, ready.is_set),
         *history_routes(feed, policy, authenticate, identity_url),
+        *policy_routes(store, policy, authenticate, identity_url),
     ]
     app = create_app(store, authenticate, policy, identity_url, extra, live)
     # The configuration was loaded before privileges went, with a name in the place of the application.
@@ -184,6 +188,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
             hosts.store_states(),
             agents.store_reports(),
             forget(store, settings.journal.keep_days),
+            follow_policy(policy),
         )
         background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
