@@ -59,7 +59,8 @@ async def test_helpers_belong_to_the_owner_of_the_router_and_go_with_it(cloud: C
     router = await cloud.made(RED, "/routers")
     path = f"/routers/{router['id']}/conntrack_helpers"
     body = {"conntrack_helper": {"helper": "ftp", "protocol": "tcp", "port": 21}}
-    assert kind(await cloud(BLUE, "POST", path, body)) == (404, "RouterNotFound")
+    assert kind(await cloud(BLUE, "GET", path)) == (404, "RouterNotFound")
+    assert kind(await cloud(BLUE, "POST", path, body)) == (403, "PolicyNotAuthorized")
     assert kind(await cloud("reader:red", "POST", path, body)) == (403, "PolicyNotAuthorized")
     assert (await cloud("admin:ops", "POST", path, body))[0] == 201
     _, listed = await cloud("reader:red", "GET", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.cloud import Cloud
-from tests.api.l3 import Body, kind, network, shown
+from tests.api.l3 import Body, join, kind, leave, network, shown
 
 RED, BLUE = "member:red", "member:blue"
 
@@ -125,3 +125,13 @@ async def test_local_ips_of_others_are_not_there(cloud: Cloud, net: Body) -> Non
     assert kind(await cloud("reader:red", "DELETE", path)) == (403, "PolicyNotAuthorized")
     _, listed = await cloud("reader:red", "GET", "/local_ips")
     assert [item["id"] for item in listed["local_ips"]] == [local["id"]]
+
+
+async def test_a_router_keeps_the_interface_whose_address_is_local(cloud: Cloud, net: Body) -> None:
+    router = await cloud.made(RED, "/routers")
+    leg = await cloud.made(RED, "/ports", network_id=net["id"])
+    assert (await join(cloud, RED, router, port_id=leg["id"]))[0] == 200
+    local = await cloud.made(RED, "/local-ips", local_port_id=leg["id"])
+    assert kind(await leave(cloud, RED, router, port_id=leg["id"])) == (409, "ServicePortInUse")
+    assert (await cloud(RED, "DELETE", f"/local-ips/{local['id']}"))[0] == 204
+    assert (await leave(cloud, RED, router, port_id=leg["id"]))[0] == 200

@@ -63,6 +63,7 @@ async def test_a_proxy_is_made_renamed_and_removed(cloud: Cloud, site: dict[str,
     assert kind(await cloud("reader:red", "DELETE", path)) == (403, "PolicyNotAuthorized")
     assert (await cloud(RED, "DELETE", path))[0] == 204
     assert (await cloud(RED, "GET", "/ndp-proxies"))[1] == {"ndp_proxies": []}
+    assert (await cloud.made(RED, "/ndp_proxies", name=None, **values))["name"] == ""
 
 
 async def test_what_a_proxy_needs_cannot_go(cloud: Cloud, site: dict[str, Body]) -> None:

@@ -226,7 +226,7 @@ async def test_forwardings_belong_to_the_owner_of_the_floating_ip(cloud: Cloud, 
     made = await forwarded(cloud, site, **tcp(site["one"], 80, 80))
     one, body = f"{path(site)}/{made['id']}", {"port_forwarding": tcp(site["two"], 81, 80)}
     assert kind(await cloud(BLUE, "GET", path(site))) == (404, "FloatingIPNotFound")
-    assert kind(await cloud(BLUE, "POST", path(site), body)) == (404, "FloatingIPNotFound")
+    assert kind(await cloud(BLUE, "POST", path(site), body)) == (403, "PolicyNotAuthorized")
     assert kind(await cloud(BLUE, "DELETE", one)) == (404, "FloatingIPNotFound")
     assert (await cloud("reader:red", "GET", one))[0] == 200
     assert kind(await cloud("reader:red", "POST", path(site), body)) == (403, "PolicyNotAuthorized")

@@ -193,6 +193,26 @@ async def test_the_request_follows_rules_policies_and_the_kind_of_interface(clou
     assert (await shown(cloud, ADMIN, path))["resource_request"] is None
 
 
+async def test_the_first_segment_of_a_network_is_the_way_to_it(cloud: Cloud) -> None:
+    policy = await cloud.made(ADMIN, "/qos/policies", shared=True)
+    await rule(cloud, policy, "minimum_bandwidth", min_kbps=1000)
+    several = [
+        {"provider:network_type": "vlan", "provider:physical_network": physical, "provider:segmentation_id": 7}
+        for physical in ("left", "right")
+    ]
+    net = await cloud.made(ADMIN, "/networks", segments=several, qos_policy_id=policy["id"])
+    port = await cloud.made(ADMIN, "/ports", network_id=net["id"])
+
+    async def way() -> str:
+        asked = (await shown(cloud, ADMIN, f"/ports/{port['id']}"))["resource_request"]
+        return str(asked["request_groups"][0]["required"][0])
+
+    assert await way() == "CUSTOM_PHYSNET_LEFT"
+    (segment,) = (await cloud(ADMIN, "GET", f"/segments?network_id={net['id']}&physical_network=left"))[1]["segments"]
+    assert (await cloud(ADMIN, "DELETE", f"/segments/{segment['id']}"))[0] == 204
+    assert await way() == "CUSTOM_PHYSNET_RIGHT"
+
+
 async def test_guarantees_do_not_change_under_an_instance_that_was_placed_by_them(cloud: Cloud) -> None:
     policy = await cloud.made(ADMIN, "/qos/policies", shared=True)
     least = await rule(cloud, policy, "minimum_bandwidth", min_kbps=1000)
@@ -219,6 +239,10 @@ async def test_what_placement_gave_an_instance_moves_to_a_policy_that_guarantees
     )
     path = f"/ports/{port['id']}"
     (group,) = (await shown(cloud, ADMIN, path))["resource_request"]["request_groups"]
+    for profile in ({"allocation": 5}, {"allocation": "x"}, {"allocation": {}}):
+        assert (await put(cloud, ADMIN, "port", port["id"], **{"binding:profile": profile}))[0] == 200
+        for id in (other["id"], policy["id"]):
+            assert (await put(cloud, RED, "port", port["id"], qos_policy_id=id))[0] == 200, "nothing was given for it"
     given = {"allocation": {group["id"]: "a-provider"}}
     assert (await put(cloud, "service:nova", "port", port["id"], **{"binding:profile": given}))[0] == 200
     refused = await put(cloud, RED, "port", port["id"], qos_policy_id=other["id"])

@@ -19,7 +19,7 @@ COARSE = frozenset(
     {
         "agent_type", "binding:vif_type", "created_at", "description", "device_owner", "dns_domain", "dns_name",
         "ip_allocation", "network_type", "normalized_cidr", "object_type", "action", "physical_network",
-        "destination_ip_prefix", "protocol", "provider:physical_network", "remote_ip_prefix", "resource_type",
+        "destination_ip_prefix", "device_profile", "protocol", "provider:physical_network", "remote_ip_prefix", "resource_type",
         "source_ip_prefix", "status", "tags", "updated_at",
     }
 )  # fmt: skip
@@ -47,7 +47,7 @@ def is_fine(attribute: Attribute) -> bool:
 def filters(resource: Resource) -> list[tuple[str, str]]:
     """Each fine filter of a resource, with a value."""
     found = []
-    for name in sorted({*resource.by_name, *resource.filters}):
+    for name in sorted({*resource.by_name, *resource.filters} - {"tenant_id"}):
         attribute = resource.by_name.get(name)
         if query.filterable(resource, name) and (attribute is None or is_fine(attribute) or name in resource.filters):
             found += [(name, value) for value in EXAMPLES.get(name, (ID,))]
@@ -57,7 +57,9 @@ def filters(resource: Resource) -> list[tuple[str, str]]:
 def plan(cloud: Cloud, resource: Resource, pairs: list[tuple[str, str]], who: Caller) -> list[str]:
     """What SQLite would do, step by step."""
     wanted = query.parse(resource, pairs)
-    chosen = query.statement(resource, [resource.table.c.id], wanted, who, None)
+    chosen = query.statement(resource, [resource.table.c.id], wanted, who, cloud.live, None)
+    if resource.within is not None:
+        chosen = chosen.where(resource.table.c[resource.within[1]] == ID)
 
     def explain(conn: sa.Connection) -> list[str]:
         text = chosen.compile(conn, compile_kwargs={"literal_binds": True})

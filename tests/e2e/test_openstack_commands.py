@@ -27,16 +27,8 @@ GROUPS = {
 """Commands of whole services beside Neutron, by the extension that announces each."""
 
 COMMANDS = {
-    "dhcp_agent_scheduler": ("network agent add network", "network agent remove network"),
-    "l3-conntrack-helper": ("network l3 conntrack helper",),
     "external-gateway-multihoming": ("router add gateway", "router remove gateway"),
-    "floating-ip-port-forwarding": ("floating ip port forwarding",),
-    "l3-ndp-proxy": ("router ndp proxy",),
-    "l3_agent_scheduler": ("network agent add router", "network agent remove router", "network agent router set"),
-    "local_ip": ("local ip",),
-    "network-segment-range": ("network segment range",),
-    "qos": ("network qos",),
-    "segment": ("network segment",),
+    "l3-agent-scheduler-ha-chassis-priority": ("network agent router set",),
     "subnet_onboard": ("network onboard subnet", "subnet pool add network"),
 }
 """What other commands begin with, by the extension that announces each."""
@@ -129,23 +121,6 @@ def test_a_topology_made_of_itself(admin: Shell) -> None:
     admin("network delete outer")
 
 
-def test_subnets_come_into_a_pool_later(admin: Shell) -> None:
-    scope = admin("address scope create east --ip-version 4")
-    admin("subnet pool create p --pool-prefix 10.64.0.0/16 --default-prefix-length 26 --address-scope east")
-    for name, command, prefix in (
-        ("blue", "network onboard subnet blue p", "10.1.0.0/24"),
-        ("green", "subnet pool add network green p", "10.2.0.0/24"),
-    ):
-        admin(f"network create {name}")
-        admin(f"subnet create {name}4 --network {name} --subnet-range {prefix}")
-        admin(command)
-        assert prefix in admin("subnet pool show p")["prefixes"]
-        assert admin(f"network show {name}")["ipv4_address_scope"] == scope["id"]
-        admin(f"network delete {name}")
-    admin("subnet pool delete p")
-    admin("address scope delete east")
-
-
 def test_meters(admin: Shell) -> None:
     made = admin("network meter create traffic --description d --share")
     rule = admin("network meter rule create traffic --source-ip-prefix 10.0.0.0/24 --egress")
@@ -166,14 +141,16 @@ def test_trunks(admin: Shell) -> None:
         "network trunk create t --parent-port parent --description d "
         "--subport port=first,segmentation-type=vlan,segmentation-id=10"
     )
-    admin("network trunk set t --name u --disable --subport port=second,segmentation-type=vlan,segmentation-id=20")
+    admin("network trunk set t --name u --subport port=second,segmentation-type=vlan,segmentation-id=20")
     assert {row["Segmentation ID"] for row in admin("network subport list --trunk u")} == {10, 20}
     admin("network trunk unset u --subport second")
     assert {row["Segmentation ID"] for row in admin("network trunk subport list u")} == {10}
     admin("network trunk subport add u second --segmentation-type vlan --segmentation-id 30")
+    admin("network trunk set u --disable")
     shown = admin("network trunk show u")
     assert {item["segmentation_id"] for item in shown["sub_ports"]} == {10, 30}
     assert shown["is_admin_state_up"] is False
+    admin("network trunk set u --enable")
     admin("network trunk subport remove u first second")
     assert names(admin("network trunk list --long")) == {"u"}
     admin("network trunk delete u")

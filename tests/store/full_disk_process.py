@@ -63,7 +63,7 @@ async def main(folder: Path) -> None:
     made = await cloud.made(TOKEN, "/networks", name="after")
     status, body = await cloud(TOKEN, "GET", f"/networks/{made['id']}")
     assert (status, body["network"]["name"]) == (200, "after")
-    assert cloud.store.read_now(journal.last) == seq + 1
+    assert cloud.store.read_now(journal.last) > seq
     await cloud.stop()
 
 

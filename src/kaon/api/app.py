@@ -19,9 +19,10 @@ from kaon.api.crud import Service
 from kaon.api.http import Answer, Authenticate, Handler, endpoint, error_body, place_of, read_body
 from kaon.api.policy import Policy
 from kaon.caller import Caller
+from kaon.resources import types
 from kaon.resources.catalog import calls, extensions, resources
 from kaon.resources.declare import Action, Extension
-from kaon.resources.errors import ApiError, not_found
+from kaon.resources.errors import ApiError, invalid_input, not_found
 from kaon.resources.live import Live
 from kaon.store.engine import Store
 
@@ -76,7 +77,12 @@ def _update(service: Service) -> Handler:
 
 def _delete(service: Service) -> Handler:
     async def handle(request: Request, caller: Caller) -> Answer:
-        await crud.delete(service, place_of(request), caller, request.headers.get("if-match", ""))
+        if_match, asked = request.headers.get("if-match", ""), request.query_params.get("cascade", "false")
+        try:
+            cascade = service.resource.cascade is not None and types.BOOLEAN.parse(asked)
+        except ValueError as error:
+            raise invalid_input("cascade", str(error)) from None
+        await crud.delete(service, place_of(request), caller, if_match, cascade)
         return Answer(204)
 
     return handle
@@ -124,7 +130,7 @@ async def _version(request: Request, _caller: Caller) -> Answer:
     served = [
         {"name": item.one, "collection": item.many, "links": [{"rel": "self", "href": f"{url}/{item.url}"}]}
         for item in resources()
-        if item.methods and item.within is None
+        if "list" in item.methods and item.within is None
     ]
     return Answer(200, _encode({"resources": served}))
 

@@ -27,7 +27,7 @@ def handler(call: Call, store: Store, policy: Policy, live: Live) -> Handler:
     def run(tx: Transaction, ask: Ask) -> bytes:
         answer = call.run(tx, ask)
         if presenter is not None:
-            rows = presenter.many(tx.conn, answer, tx.caller)
+            rows = presenter.many(tx.conn, map(presenter.head_of, answer), tx.caller)
             return b'{"%s":[%s]}' % (named(call.lists).many.encode(), b",".join(rows))
         return b"" if call.status == 204 else _encode(answer)
 

@@ -118,8 +118,7 @@ async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]],
             if shown is None:
                 raise records.missing(service.resource, place.id)
             return _encode({service.resource.one: _chosen(shown, fields)})
-        head = [record[name] for name in service.presenter.head]
-        rows = service.presenter.many(conn, [head], caller)
+        rows = service.presenter.many(conn, [service.presenter.head_of(record)], caller)
         if not rows:
             raise records.missing(service.resource, place.id)
         return _named(service.resource, rows[0])
@@ -216,12 +215,14 @@ async def update(service: Service, place: Place, raw: bytes, caller: Caller, if_
     return _named(resource, row)
 
 
-async def delete(service: Service, place: Place, caller: Caller, if_match: str = "") -> None:
-    """DELETE of one resource."""
+async def delete(service: Service, place: Place, caller: Caller, if_match: str = "", cascade: bool = False) -> None:
+    """DELETE of one resource; `cascade`: with all that is on it, where there is such a deletion."""
+    resource = service.resource
+    remove = resource.cascade if cascade and resource.cascade is not None else resource.delete
 
     def run(tx: Transaction) -> None:
         record, _ = writable(service, tx, place, service.resource.rule("delete"), if_match)
-        service.resource.delete(tx, record)
+        remove(tx, record)
 
     await service.store.write(run, caller)
 
@@ -234,7 +235,8 @@ async def act(service: Service, action: Action, place: Place, raw: bytes, caller
         raise bad_request(f"Invalid body of {action.name}: {error}.") from None
 
     def run(tx: Transaction) -> bytes:
-        record, _ = writable(service, tx, place, action.name, "")
+        record, target = writable(service, tx, place, action.name, "")
+        service.policy.demand_parts(action.name, body.get(service.resource.one), target, credentials(caller))
         answer = action.run(tx, record, body)
         if not action.shows:
             return _encode(answer)

@@ -44,6 +44,12 @@ def _path_parameter(name: str) -> Schema:
 
 _ID = _path_parameter("id")
 _PARENT_ID = _path_parameter("parent_id")
+_CASCADE: Schema = {
+    "name": "cascade",
+    "in": "query",
+    "description": "Whether what is on it goes with it",
+    "schema": {"type": "boolean"},
+}
 _IF_MATCH: Schema = {
     "name": "If-Match",
     "in": "header",
@@ -172,7 +178,7 @@ def _operation(
 
 
 def _act(resource: Resource, action: Action) -> Schema:
-    answer = _ref("schemas", f"{resource.name}_answer") if action.shows else {"type": "object"}
+    answer = _ref("schemas", f"{resource.name}_answer") if action.shows else action.answer
     if action.method == "GET":
         return _operation(action.name, resource.collection, _answers(action.status, answer, (403, *_FINDING)))
     done = _answers(action.status, answer, _ACTING)
@@ -208,6 +214,7 @@ def _paths(resource: Resource) -> dict[str, Schema]:
             ),
         ),
     }
+    cascade = [_CASCADE] if resource.cascade else []
     one: dict[str, tuple[str, Schema]] = {
         "show": (
             "get",
@@ -225,7 +232,12 @@ def _paths(resource: Resource) -> dict[str, Schema]:
         ),
         "delete": (
             "delete",
-            _operation(f"delete_{name}", collection, _answers(204, None, _DELETING), parameters=[_IF_MATCH]),
+            _operation(
+                f"delete_{name}",
+                collection,
+                _answers(204, None, (400, *_DELETING) if resource.cascade else _DELETING),
+                parameters=[_IF_MATCH, *cascade],
+            ),
         ),
     }
 

@@ -155,14 +155,16 @@ class Policy:
             if verb == "create" and attribute.default not in (REQUIRED, UNSET) and value == attribute.default:
                 continue
             self.demand(f"{rule}:{name}", target, creds)
-            self._demand_parts(f"{rule}:{name}", value, target, creds)
+            self.demand_parts(f"{rule}:{name}", value, target, creds)
 
-    def _demand_parts(self, rule: str, value: Any, target: Target, creds: Mapping[str, Any]) -> None:
-        """Rules for parts of a structured attribute, such as ``create_port:fixed_ips:ip_address``."""
-        parts = value if isinstance(value, list) else [value]
-        for name in sorted({key for part in parts if isinstance(part, dict) for key in part}):
+    def demand_parts(self, rule: str, value: Any, target: Target, creds: Mapping[str, Any]) -> None:
+        """Rules for parts of a structured value, such as ``create_port:fixed_ips:ip_address``, and for theirs."""
+        parts = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, dict)]
+        for name in sorted({key for part in parts for key in part}):
             if f"{rule}:{name}" in self.rules.tests:
                 self.demand(f"{rule}:{name}", target, creds)
+                for part in parts:
+                    self.demand_parts(f"{rule}:{name}", part.get(name), target, creds)
 
     def hidden(self, resource: Resource, target: Target, creds: Mapping[str, Any]) -> frozenset[str]:
         """Attributes of this target that the caller may not see."""

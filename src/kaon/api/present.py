@@ -61,6 +61,10 @@ class Presenter:
         """The columns of a head."""
         return [self._resource.table.c[name] for name in self.head]
 
+    def head_of(self, record: Record) -> Head:
+        """The head of a record that has been read already."""
+        return [record[name] for name in self.head]
+
     def parents(self, conn: sa.Connection, record: Record, caller: Caller) -> dict[str, Any]:
         """What policy reads of the record's parents: their owner and their derived attributes (``network:shared``)."""
         found: dict[str, Any] = {}

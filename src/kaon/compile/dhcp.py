@@ -131,14 +131,23 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
     addresses = tuple(ip["ip_address"] for ip in port.get("fixed_ips") or () if ip["subnet_id"] in served)
     if not addresses:
         return
-    name = port.get("dns_name") or "host-" + addresses[0].replace(".", "-").replace(":", "-")
     host = DhcpHost(
         port["mac_address"].lower(),
         addresses,
-        tuple(dict.fromkeys((name, f"{name}.{network.domain}", f"{name}.{view.config.dns_domain.rstrip('.')}"))),
+        _names(port, addresses[0], network.domain, view.config.dns_domain.rstrip(".")),
         tuple(_port_options(port)),
     )
     yield row(host, names.network_netns(port["network_id"]), port["id"], origin=f"port/{port['id']}")
+
+
+def _names(port: Record, address: str, *domains: str) -> tuple[str, ...]:
+    """What a port is called: its own name or one by its address, alone and in each domain that it is known in."""
+    name = port.get("dns_name") or "host-" + address.replace(".", "-").replace(":", "-")
+    published = (port.get("published_domain") or "").rstrip(".")
+    if name.endswith("."):
+        # A whole name is one in the cloud's domain, the last of these.
+        name = name[:-1].removesuffix(f".{domains[-1]}")
+    return tuple(dict.fromkeys((name, *(f"{name}.{domain}" for domain in (published, *domains) if domain))))
 
 
 def _port_options(port: Record) -> Iterator[str]:

@@ -40,8 +40,12 @@ def network_terms(view: View, network_id: str) -> NetworkTerms | None:
     network = view.get("network", network_id)
     if network is None:
         return None
-    domain = (network.get("dns_domain") or view.config.dns_domain).rstrip(".")
-    return NetworkTerms(int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain)
+    domain = network.get("dns_domain") or ""
+    if not domain or "<" in domain:  # A domain with keywords is another for each of its users.
+        domain = view.config.dns_domain
+    return NetworkTerms(
+        int(network.get("mtu") or DEFAULT_MTU), int(network["zone"]), is_up(network), domain.rstrip(".")
+    )
 
 
 def placed(view: View, resource_id: str) -> bool | None:
@@ -60,6 +64,22 @@ def router_here(view: View, router_id: str) -> Record | None:
     if view.fact(placed, router_id) is False or not view.fact(agent_up, "L3 agent"):
         return None
     return view.get("router", router_id)
+
+
+def gateway_port(view: View, router_id: str) -> str:
+    """The id of the port by which a router reaches the outside, the first of several; empty when there is none."""
+    router = view.get("router", router_id) or {}
+    for gateway in router.get("gateways") or ():
+        return str(gateway["port_id"])
+    ports = view.by("port", "device_id", router_id)
+    return next((port["id"] for port in ports if port["device_owner"] == "network:router_gateway"), "")
+
+
+def is_spare(view: View, port: Record) -> bool:
+    """Whether a port is a router's gateway beside its first one, which is all that a router uses."""
+    if port.get("device_owner") != "network:router_gateway":
+        return False
+    return view.fact(gateway_port, port["device_id"]) != str(port["id"])
 
 
 def router_up(view: View, router_id: str) -> bool | None:

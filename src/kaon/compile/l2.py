@@ -99,7 +99,7 @@ def _place(view: View, port: Record) -> tuple[str, str, str, bool] | None:
             return None
         return names.host_device(port), names.network_netns(port["network_id"]), names.DHCP_DEVICE, False
     if owner.startswith("network:router_"):
-        if view.fact(facts.router_up, port["device_id"]) is None:
+        if view.fact(facts.router_up, port["device_id"]) is None or facts.is_spare(view, port):
             return None
         return names.host_device(port), names.router_netns(port["device_id"]), names.router_device(port), False
     attachment = facts.attachment_here(view, port["id"])

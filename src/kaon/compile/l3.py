@@ -31,11 +31,11 @@ SYSCTLS = {
 
 
 def ports_of(view: View, router_id: str) -> tuple[list[Record], Record | None]:
-    """A router's interface ports, and its gateway port when it has one."""
+    """A router's interface ports, and its gateway port when it has one; the first when it has several."""
     ports = view.by("port", "device_id", router_id)
     inside = [port for port in ports if port["device_owner"] == "network:router_interface"]
-    gateways = [port for port in ports if port["device_owner"] == "network:router_gateway"]
-    return inside, gateways[0] if gateways else None
+    gateway = view.fact(facts.gateway_port, router_id)
+    return inside, next((port for port in ports if port["id"] == gateway), None)
 
 
 def router_rows(view: View, router_id: str) -> Iterator[Row]:
@@ -112,7 +112,7 @@ def _dhcp_addresses(view: View, subnet: Record) -> list[str]:
 
 def port_rows(view: View, port: Record) -> Iterator[Row]:
     """The addresses of a router's port, in the router's namespace."""
-    if view.fact(facts.router_up, port["device_id"]) is None:
+    if view.fact(facts.router_up, port["device_id"]) is None or facts.is_spare(view, port):
         return
     netns, device = names.router_netns(port["device_id"]), names.router_device(port)
     origin = f"port/{port['id']}"

@@ -100,7 +100,7 @@ CONNTRACK_HELPER = Resource(
     name="conntrack_helper",
     collection="conntrack_helpers",
     attributes=standard(
-        Attribute("router_id", types.UUID, shown=False, filter=False, sort=False),
+        Attribute("router_id", types.UUID, shown=False, filter=False, sort=False, index=True),
         Attribute("protocol", PROTOCOL, default=REQUIRED, post=True, put=True),
         Attribute("port", types.integer(1, 65535), default=REQUIRED, post=True, put=True),
         Attribute("helper", types.text(64), default=REQUIRED, post=True, put=True),

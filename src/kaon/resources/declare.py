@@ -99,16 +99,18 @@ class Action:
     """A member action: PUT /v2.0/routers/{id}/add_router_interface and the like.
 
     `run(tx, record, body)` returns what is answered, or the changed record when `shows` is set. Its policy rule is the
-    action's name followed by nothing else (``add_router_interface``), with check `rule`; `parse` checks the body.
+    action's name followed by nothing else (``add_router_interface``), with check `rule`; `parse` checks the body, and
+    `answer` describes what is answered.
     """
 
     name: str
-    run: Callable[[Transaction, Record, dict[str, Any]], dict[str, Any]]
+    run: Callable[[Transaction, Record, dict[str, Any]], Any]
     rule: str
     parse: Type = types.MAPPING
     method: str = "PUT"
     status: int = 200
     shows: bool = False
+    answer: types.Schema = field(default_factory=lambda: {"type": "object"})
 
 
 class Ask(NamedTuple):
@@ -189,6 +191,8 @@ class Resource:
     create: Rule
     update: Callable[[Transaction, Record, dict[str, Any]], Record]
     delete: Callable[[Transaction, Record], None]
+    cascade: Callable[[Transaction, Record], None] | None = None
+    """What a deletion with ``?cascade=true`` does: it takes along what would refuse the other."""
     create_rule: str = ADMIN_OR_MEMBER
     get_rule: str = ADMIN_OR_READER
     update_rule: str = ADMIN_OR_MEMBER
@@ -246,6 +250,10 @@ class Resource:
     def judged_with(self) -> Mapping[str, tuple[str, str]]:
         """`parents`, and under ``ext_parent`` the one below whose path it is served."""
         return {**self.parents, "ext_parent": (self.within[1], self.within[0])} if self.within else self.parents
+
+    def action(self, name: str) -> Action:
+        """The member action with this name."""
+        return next(item for item in self.actions if item.name == name)
 
     def rule(self, verb: str) -> str:
         """Name of the policy rule for a verb: ``create_port``, ``create_floatingip_port_forwarding``."""

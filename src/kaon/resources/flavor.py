@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon.resources import records, types
+from kaon.resources import records, router_flavor, types
 from kaon.resources.declare import REQUIRED, Ask, Attribute, Call, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict, not_found
 from kaon.resources.roles import ADMIN, ADMIN_OR_READER
@@ -13,7 +13,7 @@ from kaon.store.transaction import Transaction
 
 SERVICE_TYPES = ("FLAVORS", "L3_ROUTER_NAT")
 PROVIDER = "kaon"
-"""The one provider of services, as the service providers API names it; the only driver that a profile may name."""
+"""The one provider of services, as the service providers API names it; a profile may name it as its driver."""
 
 
 def _create_flavor(tx: Transaction, body: dict[str, Any]) -> Record:
@@ -27,11 +27,13 @@ def _update_flavor(tx: Transaction, flavor: Record, body: dict[str, Any]) -> Rec
 
 
 def _delete_flavor(tx: Transaction, flavor: Record) -> None:
+    if router_flavor.is_used(tx, flavor["id"]):
+        raise conflict("FlavorInUse", f"Flavor {flavor['id']} is used by some service instance.")
     records.delete(tx, FLAVOR, flavor)
 
 
 def _demand_useful(profile: Record) -> None:
-    if profile["driver"] not in ("", PROVIDER):
+    if profile["driver"] not in ("", PROVIDER, *router_flavor.PROVIDERS):
         raise not_found(
             "ServiceProfileDriverNotFound", f"Service Profile driver {profile['driver']} could not be found."
         )

@@ -124,8 +124,8 @@ LOCAL_IP = Resource(
     collection="local_ips",
     attributes=standard(
         Attribute("local_port_id", _ID, default=UNSET, post=True, index=True),
-        Attribute("network_id", _ID, default=UNSET, post=True),
-        Attribute("local_ip_address", types.nullable(types.IP_ADDRESS), default=UNSET, post=True),
+        Attribute("network_id", _ID, default=UNSET, post=True, index=True),
+        Attribute("local_ip_address", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, index=True),
         Attribute("ip_mode", types.one_of("translate", "passthrough"), default="translate", post=True),
         Attribute("description", types.text(1024), default="", post=True, put=True),
         description=False,
@@ -143,7 +143,7 @@ ASSOCIATION = Resource(
     document="port_association",
     documents="port_associations",
     attributes=standard(
-        Attribute("local_ip_id", types.UUID, filter=False, sort=False),
+        Attribute("local_ip_id", types.UUID, filter=False, sort=False, index=True),
         Attribute("local_ip_address", types.IP_ADDRESS),
         Attribute("fixed_port_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("fixed_ip", types.nullable(types.IP_ADDRESS), default=None, post=True),

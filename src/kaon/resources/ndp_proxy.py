@@ -161,22 +161,28 @@ def demand_subnet_unused(tx: Transaction, router_id: str, subnet_id: str) -> Non
 
 ENABLE = Attribute(
     "enable_ndp_proxy",
-    replace(types.nullable(types.BOOLEAN), shown=(bool, types.BOOLEAN.schema)),
-    default=None,
+    types.nullable(types.BOOLEAN),
+    default=False,
     post=True,
     put=True,
     alias="l3-ext-ndp-proxy",
 )
 """What says on a router whether it may have proxies; null in a request asks for what it was."""
 
+_PLAIN_NAME = types.nullable(types.name())
+_NAME = replace(_PLAIN_NAME, parse=lambda value: _PLAIN_NAME.parse(value) or "")
+"""Null is no name: the ``openstack`` command sends it where its user gives none."""
+
 NDP_PROXY = Resource(
     name="ndp_proxy",
     collection="ndp_proxies",
     attributes=standard(
-        Attribute("router_id", types.UUID, default=REQUIRED, post=True),
+        Attribute("name", _NAME, default="", post=True, put=True, index=True),
+        Attribute("router_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("port_id", types.UUID, default=REQUIRED, post=True, index=True),
-        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True),
+        Attribute("ip_address", types.nullable(types.IP_ADDRESS), default=None, post=True, index=True),
         Attribute("description", types.text(1024), default="", post=True, put=True),
+        named=False,
         description=False,
         tags=False,
     ),

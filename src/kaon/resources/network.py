@@ -7,7 +7,10 @@ from typing import Any
 from kaon.resources import (
     agent_placement,
     availability_zone,
+    ha_network,
     network_attributes,
+    network_cascade,
+    pvlan,
     ranges,
     records,
     sharing,
@@ -48,6 +51,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         raise conflict("NoNetworkAvailable", f"Every conntrack zone is taken: {2**16 - 1} networks exist.")
     body["qos_policy_id"] = qos_networks.for_creation(tx, body)
     shared, external = body.pop("shared"), body.pop("router:external")
+    pvlan.demand_network(body)
     id = types.new_id()
     segments = [allocation.reserve(tx, item, body["project_id"]) for item in segment.wanted(body)]
     network = records.insert(
@@ -62,6 +66,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
             "subnets": [],
             "availability_zones": [],
             "zone": zone,
+            "ha_of": ha_network.demand_only(tx, body["ha"], tx.caller.project_id),
             "shared_with": [],
             "external_to": [],
         },
@@ -100,8 +105,10 @@ def update(tx: Transaction, network: Record, body: dict[str, Any]) -> Record:
             subnet_rules.demand_mtu(item["ip_version"], network["id"], body["mtu"])
     if body.get("is_default"):
         _demand_only_default(tx, network)
+    pvlan.demand_network({**network, **body})
     stored = records.update(tx, NETWORK, network, body)
     qos_networks.follow(tx, network, stored)
+    pvlan.network_changed(tx, network, stored)
     return stored
 
 
@@ -141,6 +148,7 @@ NETWORK = Resource(
     create=create,
     update=update,
     delete=delete,
+    cascade=network_cascade.delete,
     get_rule=either(ADMIN, READER, "rule:shared", "rule:external", "rule:service_api"),
     extra_rules={
         "external": "field:networks:router:external=True",
@@ -155,6 +163,19 @@ NETWORK = Resource(
 RESOURCES = (NETWORK,)
 
 EXTENSIONS = (
+    Extension(
+        "qinq",
+        "QinQ networks",
+        "Expose network 'qinq' attribute in the API. This allows to configure network to allow vlan in vlan "
+        "configuration using 0x88a8 ethertype (QinQ).",
+        "2024-12-02T10:00:00-00:00",
+    ),
+    Extension(
+        "project-default-networks",
+        "Default network for project",
+        "Support specifying networks as default networks for projects",
+        "2018-07-03T10:00:00-00:00",
+    ),
     Extension("external-net", "Neutron external network", "Adds external network attribute to network resource."),
     Extension("net-mtu", "Network MTU", "Provides MTU attribute for a network resource."),
     Extension(

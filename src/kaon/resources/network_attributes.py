@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, sharing, types
+from kaon.resources import dns, ha_network, pvlan, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
 from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
@@ -120,8 +120,13 @@ ATTRIBUTES = standard(
         sort=False,
         alias="l2_adjacency",
     ),
+    # 802.1ad, and a network that a project takes by default: told as they were asked for.
+    Attribute("qinq", types.nullable(types.BOOLEAN), default=False, post=True, alias="qinq"),
+    Attribute("project_default", types.BOOLEAN, default=False, post=True, put=True, alias="project-default-networks"),
+    pvlan.NETWORK_ATTRIBUTE,
     Attribute("routed", types.BOOLEAN, default=False, internal=True),
     qos_networks.ATTRIBUTE,
+    *ha_network.ATTRIBUTES,
     Attribute("zone", types.integer(1, 2**16 - 1), internal=True),
     Attribute("shared_with", types.list_of(types.text(255)), internal=True),
     Attribute("external_to", types.list_of(types.text(255)), internal=True),

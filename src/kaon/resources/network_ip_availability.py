@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from kaon.resources import addressing, ipam, records
+from kaon.resources import addressing, ipam, ranges, records
 from kaon.resources.declare import Ask, Call, Extension
 from kaon.resources.errors import bad_request
 from kaon.resources.network import NETWORK
@@ -33,7 +33,31 @@ def _number(value: int) -> int | msgspec.Raw:
     return value if value < 2**63 else msgspec.Raw(str(value).encode())
 
 
-def _of_network(network: Record, subnets: Sequence[Record], used: Mapping[str, int]) -> dict[str, Any]:
+class _Use(NamedTuple):
+    """Of a subnet: how many of its addresses are in use, and how many in its allocation pools are free."""
+
+    used: int = 0
+    free: int = 0
+
+
+_DETAILS = ("total_ips_in_subnet", "total_ips_in_allocation_pool", "used_ips_in_subnet", "used_ips_in_allocation_pool")
+
+
+def _details(subnet: Record, use: _Use) -> tuple[int, ...]:
+    """How many addresses the prefix and its pools hold, and how many of each are in use."""
+    first, last = addressing.bounds(addressing.network(subnet["cidr"]))
+    ends = 2 if subnet["ip_version"] == 4 else 0
+    pooled = sum(last - first + 1 for first, last in ipam.pool_ranges(subnet))
+    return max(last - first + 1 - ends, 0), pooled, use.used, pooled - use.free
+
+
+def _shown(details: Iterable[int]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in zip(_DETAILS, details, strict=True)}
+
+
+def _of_network(network: Record, subnets: Sequence[Record], uses: Mapping[str, _Use]) -> dict[str, Any]:
+    details = [_details(subnet, uses.get(subnet["id"], _Use())) for subnet in subnets]
+    used = {id: use.used for id, use in uses.items()}
     return {
         "network_id": network["id"],
         "network_name": network["name"],
@@ -49,9 +73,11 @@ def _of_network(network: Record, subnets: Sequence[Record], used: Mapping[str, i
                 "ip_version": subnet["ip_version"],
                 "total_ips": _number(_total(subnet)),
                 "used_ips": used.get(subnet["id"], 0),
+                "ip_availability_details": _shown(figures),
             }
-            for subnet in subnets
+            for subnet, figures in zip(subnets, details, strict=True)
         ],
+        "ip_availability_details": _shown(map(sum, zip([0] * len(_DETAILS), *details, strict=True))),
     }
 
 
@@ -64,8 +90,11 @@ def _availabilities(tx: Transaction, networks: Sequence[Record], versions: set[s
             by_network[subnet["network_id"]].append(subnet)
     counted = sa.select(held.subnet_id, sa.func.count()).where(held.network_id.in_(ids)).group_by(held.subnet_id)
     used: dict[str, int] = dict(tuple(row) for row in tx.execute(counted))
+    shown = [subnet["id"] for subnets in by_network.values() for subnet in subnets]
+    free = ranges.sizes(tx.conn, [ipam.pool(id) for id in shown])
+    uses = {id: _Use(used.get(id, 0), free.get(ipam.pool(id), 0)) for id in shown}
     return [
-        _of_network(network, by_network[network["id"]], used)
+        _of_network(network, by_network[network["id"]], uses)
         for network in networks
         if by_network[network["id"]] or not versions
     ]
@@ -103,6 +132,12 @@ CALLS = (
 )
 
 EXTENSIONS = (
+    Extension(
+        "network-ip-availability-details",
+        "Network IP Availability Details Extension",
+        "Add ip_availability_details attribute to network-ip-availabilities resource.",
+        "2025-10-31T00:00:00-00:00",
+    ),
     Extension(
         "network-ip-availability",
         "Network IP Availability",

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from kaon.caller import Caller
 from kaon.resources import (
     dhcp_port,
+    dns_publishing,
     ipam,
     log,
     port_addresses,
@@ -17,6 +18,7 @@ from kaon.resources import (
     port_filters,
     port_followers,
     port_security,
+    pvlan,
     records,
     types,
 )
@@ -64,9 +66,11 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
         **binding.UNBOUND,
         "binding:host_id": body.get("binding:host_id") or "",
         "binding:profile": profile,
+        "published_domain": dns_publishing.for_creation(tx, body, network),
     }
     values["allowed_address_pairs"] = _with_mac(values["allowed_address_pairs"], mac)
     values["extra_dhcp_opts"] = _options([], body["extra_dhcp_opts"])
+    values |= pvlan.of_port(network, {**values, "pvlan_type": None}, body)
     port = records.insert(tx, PORT, values)
     bindings.follow(tx, port)
     port_security.join(tx, id, port["security_groups"])
@@ -116,6 +120,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if {"device_owner", "device_id"} & body.keys():
         _demand_own_router(tx, after["device_owner"], after["device_id"], port["project_id"])
     changes = {**body, **port_security.for_update(tx, port, body), **qos_ports.for_update(tx, port, body)}
+    changes |= pvlan.port_changed(tx, port, body)
     mac = after["mac_address"]
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
@@ -135,6 +140,7 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if {"binding:profile", "trusted"} & body.keys():
         changes["binding:profile"] = trusted.profile(after["trusted"], after["binding:profile"])
     binding.demand_changeable(port, changes)
+    changes["published_domain"] = dns_publishing.for_update(tx, port, body)
     if changes["security_groups"] != port["security_groups"]:
         port_security.leave(tx, port["id"])
         port_security.join(tx, port["id"], changes["security_groups"])
@@ -180,7 +186,6 @@ def delete(tx: Transaction, port: Record) -> None:
                 f"Port {port['id']} cannot be deleted directly via the port API: has device owner "
                 f"{port['device_owner']}.",
             )
-    port_followers.demand_not_local(tx, port)
     remove(tx, port)
 
 

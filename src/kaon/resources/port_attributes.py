@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.resources import dns, types
+from kaon.resources import dns, dns_publishing, pvlan, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, standard
 from kaon.resources.port_binding import attributes as binding
 from kaon.resources.port_extensions import (
@@ -112,7 +112,8 @@ ATTRIBUTES = standard(
         alias="extra_dhcp_opt",
     ),
     *binding.ATTRIBUTES,
-    Attribute("dns_name", dns.NAME, default="", post=True, put=True, alias="dns-integration"),
+    Attribute("dns_name", dns.PORT_NAME, default="", post=True, put=True, alias="dns-integration"),
+    *dns_publishing.PORT_ATTRIBUTES,
     Attribute(
         "dns_assignment",
         types.list_of(types.MAPPING),
@@ -125,6 +126,7 @@ ATTRIBUTES = standard(
     *qos_ports.ATTRIBUTES,
     Attribute("kaon:status_reason", types.nullable(types.text(1024)), get_rule=ADMIN, filter=False, sparse=True),
     *trunk.ATTRIBUTES,
+    *pvlan.PORT_ATTRIBUTES,
     *data_plane_status.ATTRIBUTES,
     *device_profile.ATTRIBUTES,
     *hardware_offload.ATTRIBUTES,

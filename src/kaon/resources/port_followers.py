@@ -15,12 +15,12 @@ from kaon.store.transaction import Transaction
 GATEWAY = "network:router_gateway"
 
 
-def demand_not_local(tx: Transaction, port: Record) -> None:
+def _demand_not_local(tx: Transaction, port: Record) -> None:
     """Raise 409 when a local IP has its address from a port that is to be removed."""
     if records.by(tx.conn, named("local_ip"), local_port_id=port["id"]):
         raise conflict(
             "ServicePortInUse",
-            f"Port {port['id']} cannot be deleted directly via the port API: still referenced by Local IPs.",
+            f"Port {port['id']} cannot be deleted: still referenced by Local IPs.",
         )
 
 
@@ -62,7 +62,11 @@ def follow(tx: Transaction, port: Record) -> Record:
 
 
 def leave(tx: Transaction, port: Record) -> Record:
-    """Let all that leads to a port go, which is about to be removed; returns the port as it then is."""
+    """Let all that leads to a port go, which is about to be removed; returns the port as it then is.
+
+    Raises 409 while a local IP has its address from it.
+    """
+    _demand_not_local(tx, port)
     floatingip = named("floatingip")
     for item in records.by(tx.conn, floatingip, port_id=port["id"]):
         floatingip.update(tx, item, {"port_id": None})
@@ -89,10 +93,17 @@ def _let_go(tx: Transaction, port: Record, kept: Collection[str]) -> Record:
 
 
 def _follow_gateway(tx: Transaction, port: Record) -> None:
-    """A router's ``external_gateway_info`` repeats the addresses of its gateway port."""
+    """A router repeats the addresses of its gateway ports, its ``external_gateway_info`` those of the first."""
     if port["device_owner"] != GATEWAY:
         return
     router = records.find(tx.conn, named("router"), port["device_id"])
     if router is not None and router["external_gateway_info"]:
-        info = {**router["external_gateway_info"], "external_fixed_ips": port["fixed_ips"]}
-        records.update(tx, named("router"), router, {"external_gateway_info": info})
+        gateways = [
+            {**item, "external_fixed_ips": port["fixed_ips"]} if item["port_id"] == port["id"] else item
+            for item in router["gateways"] or ()
+        ]
+        info = dict(router["external_gateway_info"])
+        if not gateways or gateways[0]["port_id"] == port["id"]:
+            info["external_fixed_ips"] = port["fixed_ips"]
+        changes = {"external_gateway_info": info, "gateways": gateways or router["gateways"]}
+        records.update(tx, named("router"), router, changes)

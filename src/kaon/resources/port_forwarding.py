@@ -202,7 +202,7 @@ PORT_FORWARDING = Resource(
     name="port_forwarding",
     collection="port_forwardings",
     attributes=standard(
-        Attribute("floatingip_id", types.UUID, shown=False, filter=False, sort=False),
+        Attribute("floatingip_id", types.UUID, shown=False, filter=False, sort=False, index=True),
         Attribute("protocol", PROTOCOL, default=REQUIRED, post=True, put=True),
         Attribute(OUTSIDE, PORT_NUMBER, default=None, post=True, put=True),
         Attribute(f"{OUTSIDE}_range", PORTS, default=None, post=True, put=True, alias=_RANGES),

@@ -6,7 +6,7 @@ Numbers are stored as 32 hexadecimal digits, which sort as numbers do and hold a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -134,3 +134,13 @@ def give_back(tx: Transaction, pool: str, number: int) -> None:
 def free(conn: sa.Connection, pool: str) -> list[tuple[int, int]]:
     """What is free in a pool, as inclusive ranges in order."""
     return [(int(first, 16), int(last, 16)) for first, last in conn.execute(_EVERY, {"_pool": pool})]
+
+
+def sizes(conn: sa.Connection, pools: Sequence[str]) -> dict[str, int]:
+    """How many numbers are free in each of these pools; one in which nothing is free is not among them."""
+    found: dict[str, int] = {}
+    for start in range(0, len(pools), 500):
+        chosen = sa.select(FREE).where(FREE.c.pool.in_(pools[start : start + 500]))
+        for name, first, last in conn.execute(chosen):
+            found[name] = found.get(name, 0) + int(last, 16) - int(first, 16) + 1
+    return found

@@ -9,9 +9,13 @@ from kaon.resources import (
     availability_zone,
     conntrack_helper,
     extra_route,
+    gateway_multihoming,
+    ha_network,
     ndp_proxy,
     records,
+    router_flavor,
     router_gateway,
+    router_ha,
     router_interface,
     types,
 )
@@ -22,28 +26,40 @@ from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
+_DEFAULT_ROUTE = ("enable_default_route_ecmp", "enable_default_route_bfd")
+
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Store a router, with its gateway when one is asked for."""
     availability_zone.demand(body["availability_zone_hints"])
     router: Record = {
         **body,
-        "distributed": bool(body.get("distributed")),
+        **router_flavor.kind(tx, body),
+        **{name: bool(body.get(name)) for name in _DEFAULT_ROUTE},
+        "flavor_id": body.get("flavor_id"),
         "id": types.new_id(),
         "status": "ACTIVE",
         "routes": [],
         "availability_zones": [],
         "external_gateway_info": None,
+        "gateways": [],
     }
     gateway = router["external_gateway_info"] = router_gateway.changed(tx, router, body["external_gateway_info"])
+    router["gateways"] = router_gateway.described(tx, router, gateway)
     router["gateway_qos_policy_id"] = qos_addresses.gateway_policy(gateway)
     router["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body["enable_ndp_proxy"], gateway)
-    return records.insert(tx, ROUTER, router)
+    made = records.insert(tx, ROUTER, router)
+    if made["ha"]:
+        ha_network.follow(tx, made["project_id"])
+    return made
 
 
 def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; the gateway changes before routes are judged, because they may lead through it."""
-    changes = {name: value for name, value in body.items() if name != "distributed" or value is not None}
+    unsaid = ("distributed", "ha", *_DEFAULT_ROUTE)
+    changes = {name: value for name, value in body.items() if name not in unsaid or value is not None}
+    router_flavor.demand_kept(router, changes)
+    router_ha.demand_movable(router, changes)
     if changes.get("distributed", router["distributed"]) != router["distributed"] and router["admin_state_up"]:
         raise bad_request(
             "Bad router request: Cannot change the 'distributed' attribute of active routers. Please set router "
@@ -55,37 +71,39 @@ def update(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
         changes["gateway_qos_policy_id"] = qos_addresses.gateway_policy(changes["external_gateway_info"])
         # The gateway port's new addresses may have been written into the record already.
         router = records.get(tx.conn, ROUTER, router["id"])
+        changes["gateways"] = router_gateway.described(tx, router, changes["external_gateway_info"])
     if {"enable_ndp_proxy", "external_gateway_info"} & body.keys():
         gateway = changes.get("external_gateway_info", router["external_gateway_info"])
         changes["enable_ndp_proxy"] = ndp_proxy.enabled(tx, router, body.get("enable_ndp_proxy"), gateway)
     if "routes" in body or ("external_gateway_info" in body and router["routes"]):
         extra_route.demand_valid(tx, router["id"], body["routes"] if "routes" in body else router["routes"])
-    return records.update(tx, ROUTER, router, changes)
+    after = records.update(tx, ROUTER, router, changes)
+    if after["ha"] != router["ha"]:
+        ha_network.follow(tx, after["project_id"])
+    return after
 
 
 def delete(tx: Transaction, router: Record) -> None:
     """Remove a router and its gateway; refused while it has interfaces."""
     if router_interface.of(tx, router["id"]):
         raise conflict("RouterInUse", f"Router {router['id']} still has ports")
-    router_gateway.changed(tx, router, None)
+    gateway_multihoming.update(tx, router, [])
     conntrack_helper.forget(tx, router)
     agent_placement.forget(tx, resource_id=router["id"])
     records.delete(tx, ROUTER, records.get(tx.conn, ROUTER, router["id"]))
+    if router["ha"]:
+        ha_network.follow(tx, router["project_id"])
 
 
 _FIXED_IP = types.object_of({"subnet_id": types.UUID, "ip_address": types.IP_ADDRESS})
-_GATEWAY = types.nullable(
-    types.object_of(
-        {
-            "network_id": types.UUID,
-            "enable_snat": types.BOOLEAN,
-            "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
-            "qos_policy_id": qos_addresses.GATEWAY_FIELD,
-        },
-        required=("network_id",),
-        empty=True,
-    )
-)
+_GATEWAY_FIELDS = {
+    "network_id": types.UUID,
+    "enable_snat": types.BOOLEAN,
+    "external_fixed_ips": types.list_of(_FIXED_IP, null_is_empty=True),
+    "qos_policy_id": qos_addresses.GATEWAY_FIELD,
+}
+_GATEWAY = types.nullable(types.object_of(_GATEWAY_FIELDS, required=("network_id",), empty=True))
+_GATEWAYS_BODY = gateway_multihoming.body(types.object_of(_GATEWAY_FIELDS, required=("network_id",)))
 _INTERFACE = types.object_of({"subnet_id": types.UUID, "port_id": types.UUID})
 _ROUTES_BODY = types.object_of(
     {"router": types.object_of({"routes": extra_route.ROUTES}, required=("routes",))}, required=("router",)
@@ -119,6 +137,18 @@ def _remove_routes(tx: Transaction, router: Record, body: dict[str, Any]) -> Rec
     return update(tx, router, {"routes": extra_route.without(router["routes"], body["router"]["routes"])})
 
 
+def _add_gateways(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    return gateway_multihoming.add(tx, router, body["router"]["external_gateways"])
+
+
+def _update_gateways(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    return gateway_multihoming.update(tx, router, body["router"]["external_gateways"])
+
+
+def _remove_gateways(tx: Transaction, router: Record, body: dict[str, Any]) -> Record:
+    return gateway_multihoming.remove(tx, router, body["router"]["external_gateways"])
+
+
 ROUTER = Resource(
     name="router",
     collection="routers",
@@ -147,6 +177,9 @@ ROUTER = Resource(
             get_rule=ADMIN,
             alias="dvr",
         ),
+        router_ha.ATTRIBUTE,
+        router_flavor.ATTRIBUTE,
+        *gateway_multihoming.ATTRIBUTES,
         Attribute("routes", extra_route.ROUTES, put=True, filter=False, sort=False, alias="extraroute"),
         ndp_proxy.ENABLE,
         conntrack_helper.SHOWN,
@@ -171,12 +204,15 @@ ROUTER = Resource(
     create=create,
     update=update,
     delete=delete,
-    extra_rules=_GATEWAY_RULES,
+    extra_rules={**_GATEWAY_RULES, **gateway_multihoming.RULES},
     actions=(
         Action("add_router_interface", add_interface, ADMIN_OR_MEMBER, _INTERFACE),
         Action("remove_router_interface", remove_interface, ADMIN_OR_MEMBER, _INTERFACE),
         Action("add_extraroutes", _add_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
         Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
+        Action("add_external_gateways", _add_gateways, ADMIN_OR_MEMBER, _GATEWAYS_BODY, shows=True),
+        Action("update_external_gateways", _update_gateways, ADMIN_OR_MEMBER, _GATEWAYS_BODY, shows=True),
+        Action("remove_external_gateways", _remove_gateways, ADMIN_OR_MEMBER, _GATEWAYS_BODY, shows=True),
     ),
     quota=10,
 )

@@ -1,4 +1,7 @@
-"""A router's gateway: its port on an external network, and what may change of it while floating IPs need it."""
+"""A router's gateways: its ports on external networks, and what may change of them while floating IPs need them.
+
+The first gateway is the one that ``external_gateway_info`` tells of, as if there were no other.
+"""
 
 from __future__ import annotations
 
@@ -18,37 +21,77 @@ from kaon.store.transaction import Transaction
 
 
 def changed(tx: Transaction, router: Record, wanted: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Make, move, change or remove a router's gateway port; returns the new ``external_gateway_info``."""
+    """Make, move, change or remove a router's first gateway port; returns the new ``external_gateway_info``.
+
+    Where the first of several goes, the next takes its place.
+    """
     held = router["external_gateway_info"]
+    gateways = ports(tx, router)
+    first, others = (gateways[0] if gateways else None), gateways[1:]
     if not wanted:
-        if held:
-            _leave(tx, router, held["network_id"])
-        return None
+        if first is not None:
+            leave(tx, router, first)
+        return told(others[0], held["enable_snat"]) if others else None
     network_id, addresses = wanted["network_id"], wanted.get("external_fixed_ips")
-    if held and held["network_id"] == network_id:
-        port = router_port.of(tx, router["id"], (GATEWAY,))[0]
-        if addresses:
-            _demand_no_gateway_address(tx, network_id, addresses)
-            port = PORT.update(tx, port, {"fixed_ips": addresses})
+    if first is not None and first["network_id"] == network_id:
+        port = changed_port(tx, first, addresses)
     else:
-        port = _enter(tx, router, network_id, addresses)
+        port = enter(tx, router, network_id, addresses, first)
+    return {**told(port, wanted.get("enable_snat", True)), **qos_addresses.of_gateway(tx, held, wanted)}
+
+
+def told(port: Record, enable_snat: bool) -> dict[str, Any]:
+    """What ``external_gateway_info`` tells of a gateway port."""
     return {
-        "network_id": network_id,
-        "enable_snat": wanted.get("enable_snat", True),
+        "network_id": port["network_id"],
+        "enable_snat": enable_snat,
         "external_fixed_ips": port["fixed_ips"],
-        **qos_addresses.of_gateway(tx, held, wanted),
     }
 
 
-def _enter(tx: Transaction, router: Record, network_id: str, addresses: list[dict[str, str]] | None) -> Record:
+def ports(tx: Transaction, router: Record) -> list[Record]:
+    """A router's gateway ports, the first one first."""
+    places = {gateway["port_id"]: place for place, gateway in enumerate(router["gateways"] or ())}
+    held = router_port.of(tx, router["id"], (GATEWAY,))
+    return sorted(held, key=lambda port: (places.get(port["id"], len(places)), port["id"]))
+
+
+def described(tx: Transaction, router: Record, info: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What a router's record says of all its gateway ports, beginning with the one that `info` tells of."""
+
+    def is_first(port: Record) -> bool:
+        return info is not None and told(port, info["enable_snat"]).items() <= info.items()
+
+    held = sorted(ports(tx, router), key=is_first, reverse=True)
+    return [
+        {"port_id": port["id"], "network_id": port["network_id"], "external_fixed_ips": port["fixed_ips"]}
+        for port in held
+    ]
+
+
+def changed_port(tx: Transaction, port: Record, addresses: list[dict[str, str]] | None) -> Record:
+    """Give a gateway port other addresses, where some are asked for."""
+    if not addresses:
+        return port
+    _demand_no_gateway_address(tx, port["network_id"], addresses)
+    return PORT.update(tx, port, {"fixed_ips": addresses})
+
+
+def enter(
+    tx: Transaction,
+    router: Record,
+    network_id: str,
+    addresses: list[dict[str, str]] | None,
+    instead_of: Record | None = None,
+) -> Record:
+    """Make a gateway port on an external network, `instead_of` one that goes once nothing speaks against it."""
     network = _external(tx, network_id)
-    held = router["external_gateway_info"]
-    router_port.demand_apart(
-        tx, router["id"], router_port.on_network(tx, network["id"]), held["network_id"] if held else ""
-    )
+    leaving = instead_of["id"] if instead_of else ""
+    if not any(port["network_id"] == network_id and port["id"] != leaving for port in ports(tx, router)):
+        router_port.demand_apart(tx, router["id"], router_port.on_network(tx, network["id"]), leaving)
     _demand_no_gateway_address(tx, network["id"], addresses or [])
-    if held:
-        _leave(tx, router, held["network_id"])
+    if instead_of is not None:
+        leave(tx, router, instead_of)
     values: dict[str, Any] = {
         # Nobody's port, so that a project sees only what it made; the external network's owner sees it.
         "project_id": "",
@@ -76,19 +119,24 @@ def _demand_no_gateway_address(tx: Transaction, network_id: str, addresses: list
             raise refused(f"External IP {item['ip_address']} is the same as the gateway IP")
 
 
-def _leave(tx: Transaction, router: Record, network_id: str) -> None:
-    """Remove the gateway port; refused while a floating IP is reached through it."""
+def leave(tx: Transaction, router: Record, port: Record) -> None:
+    """Remove a gateway port; refused while a floating IP is reached through it and through no other."""
+    network_id = port["network_id"]
+    alone = not any(other["network_id"] == network_id and other["id"] != port["id"] for other in ports(tx, router))
     floatingip = named("floatingip").table
-    if tx.execute(
-        sa.select(floatingip.c.id).where(
-            floatingip.c.router_id == router["id"], floatingip.c.floating_network_id == network_id
-        )
-    ).first():
+    if (
+        alone
+        and tx.execute(
+            sa.select(floatingip.c.id).where(
+                floatingip.c.router_id == router["id"], floatingip.c.floating_network_id == network_id
+            )
+        ).first()
+    ):
         raise conflict(
             "RouterExternalGatewayInUseByFloatingIp",
             f"Gateway cannot be updated for router {router['id']}, since a gateway to external network {network_id} "
             "is required by one or more floating IPs.",
         )
-    ndp_proxy.demand_no_proxies(tx, router["id"])
-    for port in router_port.of(tx, router["id"], (GATEWAY,)):
-        remove_port(tx, port)
+    if alone:
+        ndp_proxy.demand_no_proxies(tx, router["id"])
+    remove_port(tx, port)

@@ -42,10 +42,10 @@ def on_network(tx: Transaction, network_id: str) -> list[Record]:
 def demand_apart(tx: Transaction, router_id: str, added: list[Record], leaving: str = "") -> None:
     """Raise 400 when a router that gets these subnets would have one twice, or two that overlap.
 
-    The whole external network counts, because a gateway's routes lead to all of its subnets. `leaving` names a
-    network whose gateway port is about to go.
+    The whole external network counts, because a gateway's routes lead to all of its subnets. `leaving` is the id of a
+    gateway port that is about to go.
     """
-    ports = [port for port in of(tx, router_id) if port["network_id"] != leaving or port["device_owner"] != GATEWAY]
+    ports = [port for port in of(tx, router_id) if port["id"] != leaving]
     held = {subnet["id"]: subnet for subnet in subnets_of(tx, ports)}
     for port in ports:
         if port["device_owner"] == GATEWAY:

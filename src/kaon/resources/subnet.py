@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import dhcp_port, ipam, port_followers, records, subnet_rules, subnetpool, types
+from kaon.resources import dhcp_port, dns_publishing, ipam, port_followers, records, subnet_rules, subnetpool, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, conflict
 from kaon.resources.network import NETWORK
@@ -275,6 +275,7 @@ SUBNET = Resource(
             index=True,
             alias="segment",
         ),
+        *dns_publishing.SUBNET_ATTRIBUTES,
         Attribute("router:external", types.BOOLEAN, default=False, alias="subnet-external-network"),
     ),
     create=create,

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.caller import Caller
-from kaon.resources import prefixes, records, sharing, types
+from kaon.resources import prefixes, records, sharing, subnet_onboard, types
 from kaon.resources.address_scope import ADDRESS_SCOPE
 from kaon.resources.declare import REQUIRED, UNSET, Action, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict, invalid
@@ -300,9 +300,18 @@ SUBNETPOOL = Resource(
     head=("shared_with",),
     visible=_visible,
     filters={"shared": sharing.shared_filter("subnetpool")},
-    actions=tuple(
-        Action(name, run, ADMIN_OR_MEMBER, types.object_of({"prefixes": _PREFIXES}, required=("prefixes",)))
-        for name, run in (("add_prefixes", add_prefixes), ("remove_prefixes", remove_prefixes))
+    actions=(
+        *(
+            Action(name, run, ADMIN_OR_MEMBER, types.object_of({"prefixes": _PREFIXES}, required=("prefixes",)))
+            for name, run in (("add_prefixes", add_prefixes), ("remove_prefixes", remove_prefixes))
+        ),
+        Action(
+            "onboard_network_subnets",
+            subnet_onboard.onboard,
+            ADMIN_OR_MEMBER,
+            types.object_of({"network_id": types.UUID}, required=("network_id",)),
+            answer=types.list_of(types.MAPPING).schema,
+        ),
     ),
     not_found="SubnetPoolNotFound",
     quota=-1,

@@ -12,6 +12,8 @@ ATTRIBUTES = (
         types.nullable(types.one_of("ACTIVE", "DOWN")),
         put=True,
         put_rule=either(ADMIN, "role:data_plane_integrator"),
+        filter=False,
+        sort=False,
         alias="data-plane-status",
     ),
 )

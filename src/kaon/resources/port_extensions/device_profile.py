@@ -6,7 +6,15 @@ from kaon.resources import types
 from kaon.resources.declare import Attribute, Extension
 
 ATTRIBUTES = (
-    Attribute("device_profile", types.nullable(types.text(255)), default=None, post=True, alias="port-device-profile"),
+    Attribute(
+        "device_profile",
+        types.nullable(types.text(255)),
+        default=None,
+        post=True,
+        filter=False,
+        sort=False,
+        alias="port-device-profile",
+    ),
 )
 
 EXTENSIONS = (

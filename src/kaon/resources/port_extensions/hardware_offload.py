@@ -13,6 +13,8 @@ ATTRIBUTES = (
         types.nullable(types.one_of("switchdev")),
         default=None,
         post=True,
+        filter=False,
+        sort=False,
         alias="port-hardware-offload-type",
     ),
 )

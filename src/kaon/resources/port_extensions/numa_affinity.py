@@ -17,6 +17,8 @@ ATTRIBUTES = (
         default=None,
         post=True,
         put=True,
+        filter=False,
+        sort=False,
         alias="port-numa-affinity-policy",
     ),
 )

@@ -22,6 +22,8 @@ ATTRIBUTES = (
         post_rule=ADMIN,
         put_rule=ADMIN,
         get_rule=ADMIN,
+        filter=False,
+        sort=False,
         alias="port-trusted-vif",
     ),
 )

@@ -12,6 +12,8 @@ ATTRIBUTES = (
         default=True,
         post=True,
         put=True,
+        filter=False,
+        sort=False,
         alias="uplink-status-propagation",
     ),
 )

@@ -31,7 +31,9 @@ def _trait(text: str) -> str:
 
 def request(port_id: str, vnic_type: str, network: Record, policy: Record | None) -> dict[str, Any] | None:
     """A port's ``resource_request``; None when its policy guarantees nothing."""
-    physical, vnic = network["provider:physical_network"], _trait(f"VNIC_TYPE_{vnic_type}")
+    # Placement knows of one way to a network, so the first segment counts.
+    first = (network["segments"] or [network])[0]
+    physical, vnic = first["provider:physical_network"], _trait(f"VNIC_TYPE_{vnic_type}")
     way = _trait(f"PHYSNET_{physical}") if physical else _TUNNELLED
     groups = []
     for kind, amount, classes, traits in (
@@ -63,8 +65,8 @@ def moved_allocation(port: Record, wanted: dict[str, Any] | None) -> dict[str, A
     tell Placement. The same amounts under other rules only change the names of their groups.
     """
     allocation, held = port["binding:profile"].get("allocation"), port["resource_request"]
-    if not is_placed(port) or not allocation or not held or held == wanted:
-        return None
+    if not is_placed(port) or not isinstance(allocation, dict) or not held or held == wanted:
+        return None  # A profile holds whatever a client has put there.
     groups = {frozenset(group["resources"].items()): group["id"] for group in (wanted or {}).get("request_groups", ())}
     moved = {}
     for group in held["request_groups"]:

@@ -37,13 +37,12 @@ def for_update(tx: Transaction, port: Record, body: dict[str, Any]) -> dict[str,
     own = following.changed(tx, port["qos_policy_id"], after["qos_policy_id"])
     if own is not None and own["id"] != port["qos_policy_id"]:
         _demand_supported(own, after)
-    return _followed(tx, after, own)
-
-
-def _followed(tx: Transaction, port: Record, own: Record | None) -> dict[str, Any]:
-    """What follows for a port from its own policy, or from that of its network."""
     network = records.get(tx.conn, named("network"), port["network_id"])
-    policy = own or following.policy(tx, port["qos_network_policy_id"])
+    return _followed(after, network, own or following.policy(tx, port["qos_network_policy_id"]))
+
+
+def _followed(port: Record, network: Record, policy: Record | None) -> dict[str, Any]:
+    """What follows for a port from the policy that counts for it."""
     wanted = placement.request(port["id"], port["binding:vnic_type"], network, policy)
     profile = placement.moved_allocation(port, wanted)
     return {"resource_request": wanted, **({} if profile is None else {"binding:profile": profile})}
@@ -68,8 +67,17 @@ def follow_network(tx: Transaction, network: Record, policy: Record | None) -> N
         if port["qos_policy_id"] is None:
             if policy is not None:
                 _demand_supported(policy, after)
-            changes.update(_followed(tx, after, None))
+            changes.update(_followed(after, network, policy))
         records.update(tx, named("port"), port, changes)
+
+
+def follow_segments(tx: Transaction, network: Record) -> None:
+    """Have the ports of a network that other segments carry now ask for the way to those."""
+    column = named("port").table.c
+    guaranteed = column.qos_policy_id.is_not(None) | column.qos_network_policy_id.is_not(None)
+    for port in records.select(tx.conn, named("port"), column.network_id == network["id"], guaranteed):
+        policy = following.policy(tx, port["qos_policy_id"] or port["qos_network_policy_id"])
+        records.update(tx, named("port"), port, _followed(port, network, policy))
 
 
 def follow_rules(tx: Transaction, policy: Record, kind: str) -> None:
@@ -77,6 +85,7 @@ def follow_rules(tx: Transaction, policy: Record, kind: str) -> None:
 
     Raises 409 when one of them cannot, or when an instance was placed by a guarantee that would be another one now.
     """
+    networks: dict[str, Record] = {}
     for port in following.ports(tx, policy["id"]):
         _demand_supported(policy, port)
         if kind not in placement.GUARANTEES:
@@ -87,8 +96,9 @@ def follow_rules(tx: Transaction, policy: Record, kind: str) -> None:
                 f"QoS Policy {policy['id']} is used by port {port['id']} of an instance. Cannot update QoS "
                 "policies/rules backed by resources tracked in Placement: give the port another policy first.",
             )
-        own = policy if port["qos_policy_id"] is not None else None
-        records.update(tx, named("port"), port, _followed(tx, port, own))
+        id = port["network_id"]
+        network = networks.get(id) or networks.setdefault(id, records.get(tx.conn, named("network"), id))
+        records.update(tx, named("port"), port, _followed(port, network, policy))
 
 
 ATTRIBUTES = (

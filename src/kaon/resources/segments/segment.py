@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from kaon.resources import ranges, records, types
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, conflict, invalid
+from kaon.resources.qos import ports as qos_ports
 from kaon.resources.roles import ADMIN
 from kaon.resources.segments import allocation
 from kaon.resources.segments.allocation import DEFAULT_TYPE, TUNNELS, Segment
@@ -136,7 +137,7 @@ def _tell_network(tx: Transaction, network: Record, checked: bool) -> None:
     segments = [allocation.of(item) for item in of_network(tx, network["id"])]
     if checked:
         allocation.checked_mtu([item.kind for item in segments], network["mtu"])
-    records.update(tx, named("network"), network, shown(segments))
+    qos_ports.follow_segments(tx, records.update(tx, named("network"), network, shown(segments)))
 
 
 def update(tx: Transaction, segment: Record, body: dict[str, Any]) -> Record:
@@ -188,7 +189,7 @@ SEGMENT = Resource(
     name="segment",
     collection="segments",
     attributes=standard(
-        Attribute("name", types.nullable(types.name()), default=None, post=True, put=True),
+        Attribute("name", types.nullable(types.name()), default=None, post=True, put=True, index=True),
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("physical_network", types.nullable(types.text(64)), default=None, post=True),
         Attribute("network_type", types.one_of(*allocation.TYPES), default=REQUIRED, post=True),

@@ -43,6 +43,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("conntrack_helpers", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_conntrack_helpers_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_conntrack_helpers_router_id"), ["router_id"], unique=False)
 
     op.create_table(
         "local_ip_associations",
@@ -60,6 +61,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("local_ip_associations", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_local_ip_associations_fixed_port_id"), ["fixed_port_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_local_ip_associations_local_ip_id"), ["local_ip_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ip_associations_project_id"), ["project_id"], unique=False)
 
     op.create_table(
@@ -78,8 +80,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_local_ips")),
     )
     with op.batch_alter_table("local_ips", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_local_ips_local_ip_address"), ["local_ip_address"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_local_port_id"), ["local_port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_local_ips_network_id"), ["network_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_local_ips_project_id"), ["project_id"], unique=False)
 
     op.create_table(
@@ -144,8 +148,8 @@ def upgrade() -> None:
     op.create_table(
         "ndp_proxies",
         sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("router_id", sa.String(length=36), nullable=True),
         sa.Column("port_id", sa.String(length=36), nullable=True),
         sa.Column("ip_address", sa.String(length=45), nullable=True),
@@ -157,9 +161,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("router_id", "ip_address", name="uq_ndp_proxies_address"),
     )
     with op.batch_alter_table("ndp_proxies", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ndp_proxies_ip_address"), ["ip_address"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ndp_proxies_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ndp_proxies_router_id"), ["router_id"], unique=False)
 
     op.create_table(
         "network_segment_ranges",
@@ -221,6 +227,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_port_forwardings")),
     )
     with op.batch_alter_table("port_forwardings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_port_forwardings_floatingip_id"), ["floatingip_id"], unique=False)
         batch_op.create_index(
             "ix_port_forwardings_inside", ["internal_port_id", "internal_ip_address", "protocol"], unique=False
         )
@@ -358,6 +365,7 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_segments_identifier", ["network_type", "physical_network", "segmentation_id"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_segments_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_segments_network_id"), ["network_id"], unique=False)
 
     op.create_table(
@@ -410,19 +418,31 @@ def upgrade() -> None:
 
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segments", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("qinq", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("project_default", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("pvlan", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("routed", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.text("false"), nullable=True))
+        batch_op.add_column(sa.Column("ha_of", sa.String(length=255), nullable=True))
+        batch_op.create_index(batch_op.f("ix_networks_ha_of"), ["ha_of"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_ipv4_address_scope"), ["ipv4_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_ipv6_address_scope"), ["ipv6_address_scope"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_networks_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("ports", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("dns_domain", sa.String(length=255), server_default=sa.text("''"), nullable=True))
+        batch_op.add_column(
+            sa.Column("published_domain", sa.String(length=255), server_default=sa.text("''"), nullable=True)
+        )
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("qos_network_policy_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("resource_request", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("trunk_details", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("subport_of", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_type", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("pvlan_community", sa.String(length=232), nullable=True))
         batch_op.add_column(sa.Column("data_plane_status", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("device_profile", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("hardware_offload_type", sa.String(length=64), nullable=True))
@@ -438,8 +458,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_ports_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("routers", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), nullable=True))
+        batch_op.add_column(sa.Column("flavor_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column("gateways", sa.JSON(), nullable=True))
+        batch_op.add_column(
+            sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
+        batch_op.add_column(
+            sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
+        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("false"), nullable=True))
         batch_op.add_column(sa.Column("gateway_qos_policy_id", sa.String(length=36), nullable=True))
+        batch_op.create_index(batch_op.f("ix_routers_flavor_id"), ["flavor_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_gateway_qos_policy_id"), ["gateway_qos_policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
 
@@ -451,6 +481,9 @@ def upgrade() -> None:
 
     with op.batch_alter_table("subnets", schema=None) as batch_op:
         batch_op.add_column(sa.Column("segment_id", sa.String(length=36), nullable=True))
+        batch_op.add_column(
+            sa.Column("dns_publish_fixed_ip", sa.Boolean(), server_default=sa.text("false"), nullable=True)
+        )
         batch_op.create_index(batch_op.f("ix_subnets_cidr"), ["cidr"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
