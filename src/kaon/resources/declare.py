@@ -344,11 +344,16 @@ class Resource:
 
     def policies(self) -> dict[str, str]:
         """Every policy rule of this resource under Neutron's name, with its default check."""
+        served = {"get" if method in ("list", "show") else method for method in self.methods}
         rules = {
-            self.rule("create"): self.create_rule,
-            self.rule("get"): self.get_rule,
-            self.rule("update"): self.update_rule,
-            self.rule("delete"): self.delete_rule,
+            self.rule(verb): check
+            for verb, check in (
+                ("create", self.create_rule),
+                ("get", self.get_rule),
+                ("update", self.update_rule),
+                ("delete", self.delete_rule),
+            )
+            if verb in served
         }
         for attribute in self.attributes:
             for verb, check in (
@@ -356,7 +361,7 @@ class Resource:
                 ("update", attribute.put_rule),
                 ("get", attribute.get_rule),
             ):
-                if check:
+                if check and verb in served:
                     rules[f"{self.rule(verb)}:{attribute.name}"] = check
         if "tags" in self.by_name:
             rules[f"{self.rule('get')}:tags"] = self.get_rule
