@@ -27,7 +27,8 @@ def handler(call: Call, store: Store, policy: Policy, live: Live) -> Handler:
     def run(tx: Transaction, ask: Ask) -> bytes:
         answer = call.run(tx, ask)
         if presenter is not None:
-            rows = presenter.many(tx.conn, answer, tx.caller)
+            heads = [[record[name] for name in presenter.head] for record in answer]
+            rows = presenter.many(tx.conn, heads, tx.caller)
             return b'{"%s":[%s]}' % (named(call.lists).many.encode(), b",".join(rows))
         return b"" if call.status == 204 else _encode(answer)
 

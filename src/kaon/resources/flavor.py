@@ -121,6 +121,7 @@ FLAVOR = Resource(
     get_rule="role:reader",
     update_rule=ADMIN,
     delete_rule=ADMIN,
+    bulk=False,
 )
 
 SERVICE_PROFILE = Resource(
@@ -143,6 +144,7 @@ SERVICE_PROFILE = Resource(
     update_rule=ADMIN,
     delete_rule=ADMIN,
     path="service_profiles",
+    bulk=False,
 )
 
 _SHOWN = tuple(attribute for attribute in FLAVOR.attributes if not attribute.internal)

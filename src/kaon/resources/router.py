@@ -179,6 +179,7 @@ ROUTER = Resource(
         Action("remove_extraroutes", _remove_routes, ADMIN_OR_MEMBER, _ROUTES_BODY, shows=True),
     ),
     quota=10,
+    bulk=False,
 )
 
 RESOURCES = (ROUTER,)

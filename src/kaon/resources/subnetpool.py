@@ -306,6 +306,7 @@ SUBNETPOOL = Resource(
     ),
     not_found="SubnetPoolNotFound",
     quota=-1,
+    bulk=False,
 )
 
 RESOURCES = (SUBNETPOOL,)
