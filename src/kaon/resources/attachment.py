@@ -75,7 +75,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
         PORT,
         port,
         {
-            **port_addresses.on_host(tx, port, host),
+            **port_addresses.on_host(tx, port, host, port["mac_address"]),
             "binding:host_id": host,
             "binding:vif_type": "tap",
             "binding:vif_details": {"port_filter": True, "connectivity": "l2"},
