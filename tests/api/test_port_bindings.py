@@ -104,6 +104,9 @@ async def test_what_cannot_be_bound_or_activated(cloud: Cloud, port: dict[str, A
 
     other = await cloud.made("member:red", "/ports", network_id=port["network_id"])
     assert await bind(cloud, other, "a") == (400, "BadRequest")
+    for method, where in (("GET", ""), ("GET", "/a"), ("DELETE", "/a"), ("PUT", "/a/activate")):
+        status, body = await cloud(NOVA, method, f"/ports/{other['id']}/bindings{where}")
+        assert (status, body["NeutronError"]["type"]) == (400, "BadRequest")
 
 
 async def test_the_active_binding_is_what_the_port_shows(cloud: Cloud, port: dict[str, Any]) -> None:
