@@ -131,9 +131,9 @@ async def test_ports_of_before_have_what_new_ones_have_and_a_record_of_their_bin
             conn.execute(
                 sa.text(
                     "INSERT INTO ports (id, binding_host_id, device_owner, binding_vif_type, binding_vif_details, "
-                    "binding_vnic_type, binding_profile) VALUES (:id, :host, :owner, 'tap', '{}', 'normal', '{\"x\":1}')"
+                    "binding_vnic_type, binding_profile) VALUES (:id, :host, :owner, 'tap', '{}', 'normal', :slot)"
                 ),
-                {"id": id, "host": host, "owner": owner},
+                {"id": id, "host": host, "owner": owner, "slot": '{"x": 1}'},
             )
     writing.dispose()
     store = await migrate.open_store(path)
