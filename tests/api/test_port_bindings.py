@@ -52,7 +52,7 @@ async def test_an_instance_moves_by_activating_its_binding_on_the_other_host(
 ) -> None:
     await attach(cloud, port, "a")
     assert await listed(cloud, port) == {"a": "ACTIVE"}
-    status, made = await bind(cloud, port, "b", profile={"os_vif": 1})
+    status, made = await bind(cloud, port, "b", profile={"os_vif": 1}, project_id="red")
     assert status == 201 and made == {
         "host": "b",
         "vif_type": "unbound",

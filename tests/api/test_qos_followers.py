@@ -244,7 +244,7 @@ async def test_what_placement_gave_an_instance_moves_to_a_policy_that_guarantees
         for id in (other["id"], policy["id"]):
             assert (await put(cloud, RED, "port", port["id"], qos_policy_id=id))[0] == 200, "nothing was given for it"
     given = {"allocation": {group["id"]: "a-provider"}}
-    assert (await put(cloud, ADMIN, "port", port["id"], **{"binding:profile": given}))[0] == 200
+    assert (await put(cloud, "service:nova", "port", port["id"], **{"binding:profile": given}))[0] == 200
     refused = await put(cloud, RED, "port", port["id"], qos_policy_id=other["id"])
     assert kind(refused) == (409, "QosPlacementAllocationUpdateConflict")
     assert (await put(cloud, RED, "port", port["id"], qos_policy_id=same["id"]))[0] == 200

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 from starlette.requests import Request
 
 from kaon.api import body as bodies
 from kaon.api import crud
 from kaon.api.crud import Service
 from kaon.api.http import Answer, Handler, Place, place_of, read_body
+from kaon.api.policy import credentials
 from kaon.caller import Caller
 from kaon.resources import types
 from kaon.resources.declare import MAX_TAGS
@@ -63,7 +65,12 @@ async def _change(service: Service, verb: str, place: Place, caller: Caller, cha
 
 
 def _read(service: Service, place: Place, caller: Caller) -> Callable[[Any], list[str]]:
-    return lambda conn: list(crud.readable(service, conn, place, caller)[0]["tags"])
+    def read(conn: sa.Connection) -> list[str]:
+        record, target = crud.readable(service, conn, place, caller)
+        service.policy.demand(f"{service.resource.rule('get')}:tags", target, credentials(caller))
+        return list(record["tags"])
+
+    return read
 
 
 def _missing(tag: str) -> Exception:
@@ -106,7 +113,7 @@ def handlers(service: Service) -> Iterator[tuple[str, str, Handler]]:
     async def create(request: Request, caller: Caller) -> Answer:
         added = _parsed(await read_body(request))
         tags = await _change(service, "create", place_of(request), caller, _joined(added))
-        return Answer(201, _encode({"tags": tags}))
+        return Answer(200, _encode({"tags": tags}))
 
     async def add(request: Request, caller: Caller) -> Answer:
         await _change(service, "update", place_of(request), caller, _joined([_tag(request)]))

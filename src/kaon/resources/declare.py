@@ -229,6 +229,8 @@ class Resource:
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
     constraints: tuple[sa.UniqueConstraint | sa.Index, ...] = ()
+    bulk: bool = True
+    """Whether one request may create several."""
 
     def __post_init__(self) -> None:
         _declared[self.name] = self
@@ -346,11 +348,16 @@ class Resource:
 
     def policies(self) -> dict[str, str]:
         """Every policy rule of this resource under Neutron's name, with its default check."""
+        served = {"get" if method in ("list", "show") else method for method in self.methods}
         rules = {
-            self.rule("create"): self.create_rule,
-            self.rule("get"): self.get_rule,
-            self.rule("update"): self.update_rule,
-            self.rule("delete"): self.delete_rule,
+            self.rule(verb): check
+            for verb, check in (
+                ("create", self.create_rule),
+                ("get", self.get_rule),
+                ("update", self.update_rule),
+                ("delete", self.delete_rule),
+            )
+            if verb in served
         }
         for attribute in self.attributes:
             for verb, check in (
@@ -358,7 +365,7 @@ class Resource:
                 ("update", attribute.put_rule),
                 ("get", attribute.get_rule),
             ):
-                if check:
+                if check and verb in served:
                     rules[f"{self.rule(verb)}:{attribute.name}"] = check
         if "tags" in self.by_name:
             rules[f"{self.rule('get')}:tags"] = self.get_rule
@@ -410,8 +417,8 @@ def standard(
             Attribute("tenant_id", types.text(255), shown=owner_shown, derived=_tenant),
         ]
     tail = [
-        Attribute("created_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
-        Attribute("updated_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("created_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("updated_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
         Attribute("revision_number", types.integer(0), internal=not stamped, alias="standard-attr-revisions"),
     ]
     if description:

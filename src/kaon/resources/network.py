@@ -150,7 +150,10 @@ NETWORK = Resource(
     delete=delete,
     cascade=network_cascade.delete,
     get_rule=either(ADMIN, READER, "rule:shared", "rule:external", "rule:service_api"),
-    extra_rules={"external": "field:networks:router:external=True"},
+    extra_rules={
+        "external": "field:networks:router:external=True",
+        "get_network:tags": either(ADMIN, READER, "rule:shared", "rule:external"),
+    },
     head=("shared_with", "external_to"),
     visible=visible,
     filters={"shared": sharing.shared_filter("network"), "router:external": filter_external},

@@ -12,7 +12,7 @@ from kaon.resources import addressing, ipam, ranges, records
 from kaon.resources.declare import Ask, Call, Extension
 from kaon.resources.errors import bad_request
 from kaon.resources.network import NETWORK
-from kaon.resources.roles import ADMIN
+from kaon.resources.roles import ADMIN_OR_SERVICE
 from kaon.resources.subnet import SUBNET
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -127,8 +127,8 @@ def _show(tx: Transaction, ask: Ask) -> dict[str, Any]:
 _RULE = "get_network_ip_availability"
 
 CALLS = (
-    Call("GET", "network-ip-availabilities", _index, _RULE, ADMIN),
-    Call("GET", "network-ip-availabilities/{network_id}", _show, _RULE, ADMIN),
+    Call("GET", "network-ip-availabilities", _index, _RULE, ADMIN_OR_SERVICE),
+    Call("GET", "network-ip-availabilities/{network_id}", _show, _RULE, ADMIN_OR_SERVICE),
 )
 
 EXTENSIONS = (

@@ -20,8 +20,10 @@ from kaon.resources.roles import (
     ADMIN,
     ADMIN_OR_MEMBER,
     ADMIN_OR_NETWORK_OWNER_MEMBER,
+    ADMIN_OR_READER,
     ADMIN_OR_SERVICE,
     NETWORK_OWNER_MEMBER,
+    NETWORK_OWNER_READER,
     SERVICE,
     either,
 )
@@ -136,6 +138,11 @@ ATTRIBUTES = standard(
 )
 
 POLICIES = {
+    # Other services have no business with tags, and the network's owner may take them off.
+    "create_port:tags": ADMIN_OR_MEMBER,
+    "get_port:tags": either(ADMIN_OR_READER, NETWORK_OWNER_READER),
+    "update_port:tags": ADMIN_OR_MEMBER,
+    "delete_port:tags": either(ADMIN_OR_MEMBER, NETWORK_OWNER_MEMBER),
     "network_device": "field:port:device_owner=~^network:",
     "create_port:fixed_ips:ip_address": _NETWORK_OWNER,
     "create_port:fixed_ips:subnet_id": _ON_SHARED,

@@ -285,7 +285,10 @@ SUBNET = Resource(
     get_rule=either(ADMIN, READER, "rule:shared", "rule:external_network", NETWORK_OWNER_READER, "rule:service_api"),
     update_rule=either(ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER),
     delete_rule=either(ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER),
-    extra_rules={"external_network": "field:subnets:router:external=True"},
+    extra_rules={
+        "external_network": "field:subnets:router:external=True",
+        "get_subnet:tags": either(ADMIN, READER, "rule:shared", "rule:external_network", NETWORK_OWNER_READER),
+    },
     parents={"network": ("network_id", "network")},
     head=("network_id", "router:external"),
     visible=_visible,

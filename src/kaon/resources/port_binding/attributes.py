@@ -10,7 +10,7 @@ import msgspec
 from kaon.resources import types
 from kaon.resources.declare import UNSET, Attribute, Extension
 from kaon.resources.errors import InvalidValue, conflict
-from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, SERVICE, either
+from kaon.resources.roles import ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, SERVICE, either
 from kaon.store.journal import Record
 
 UNBOUND = {"binding:host_id": "", "binding:vif_type": "unbound", "binding:vif_details": {}}
@@ -74,8 +74,8 @@ ATTRIBUTES = (
         default={},
         post=True,
         put=True,
-        post_rule=either(ADMIN, SERVICE),
-        put_rule=either(ADMIN, SERVICE),
+        post_rule=SERVICE,
+        put_rule=SERVICE,
         get_rule=ADMIN_OR_SERVICE,
         filter=False,
         sort=False,

@@ -113,6 +113,7 @@ _HOST = Type(_host, sa.String(255), {"type": "string", "minLength": 1, "maxLengt
 
 _ATTRIBUTES = standard(
     Attribute("port_id", types.UUID, internal=True, index=True),
+    Attribute("project_id", types.text(255), post=True, shown=False, filter=False, sort=False),
     Attribute("host", _HOST, default=REQUIRED, post=True, put=True),
     Attribute("vif_type", types.text(64)),
     Attribute("vif_details", types.MAPPING, filter=False, sort=False),
