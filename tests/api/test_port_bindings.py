@@ -112,7 +112,7 @@ async def test_what_cannot_be_bound_or_activated(cloud: Cloud, port: dict[str, A
 async def test_the_active_binding_is_what_the_port_shows(cloud: Cloud, port: dict[str, Any]) -> None:
     path = f"/ports/{port['id']}"
     change = {"port": {"binding:host_id": "a", "binding:profile": {"slot": 1}}}
-    assert (await cloud("admin:ops", "PUT", path, change))[0] == 200
+    assert (await cloud(NOVA, "PUT", path, change))[0] == 200
     assert await listed(cloud, port) == {"a": "ACTIVE"}
     _, body = await cloud(NOVA, "GET", f"{path}/bindings/a?fields=host&fields=profile")
     assert body["binding"] == {"host": "a", "profile": {"slot": 1}}

@@ -193,6 +193,7 @@ def upgrade() -> None:
         "port_bindings",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("vif_type", sa.String(length=64), nullable=True),
         sa.Column("vif_details", sa.JSON(), nullable=True),
