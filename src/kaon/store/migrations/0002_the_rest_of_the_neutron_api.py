@@ -193,6 +193,7 @@ def upgrade() -> None:
         "port_bindings",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("vif_type", sa.String(length=64), nullable=True),
         sa.Column("vif_details", sa.JSON(), nullable=True),
@@ -488,11 +489,10 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
+
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
     )
     own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
     op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
-    networks = sa.table("networks", *(sa.column(name, sa.Boolean) for name in ("pvlan", "project_default", "qinq")))
-    op.execute(sa.update(networks).values(pvlan=False, project_default=False, qinq=False))
