@@ -496,3 +496,10 @@ def upgrade() -> None:
     )
     own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
     op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
+    # What an instance's port is bound to is also a record now; the port's id serves for its only binding.
+    op.execute(
+        "INSERT INTO port_bindings (id, port_id, project_id, host, status, vif_type, vif_details, vnic_type, profile, "
+        "created_at, updated_at, revision_number) SELECT id, id, project_id, binding_host_id, 'ACTIVE', "
+        "binding_vif_type, binding_vif_details, binding_vnic_type, binding_profile, created_at, updated_at, 0 "
+        "FROM ports WHERE binding_host_id <> '' AND (device_owner LIKE 'compute:%' OR device_owner LIKE 'manila:%')"
+    )
