@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 import kaon.identity.tables  # noqa: F401 (its tables belong to the schema)
 from kaon.resources import ranges, records
 from kaon.resources.catalog import first_starts, resources, starts
+from kaon.resources.declare import named
 from kaon.resources.errors import ApiError
 from kaon.resources.segments import allocation
 from kaon.resources.segments.allocation import Segment
@@ -123,6 +124,29 @@ async def test_an_older_database_is_brought_up_with_what_it_holds(
     finally:
         for cached in (migrate.revisions, migrate._scripts):
             cached.cache_clear()
+
+
+async def test_ports_of_before_have_what_new_ones_have_and_a_record_of_their_binding(tmp_path: Path) -> None:
+    path = tmp_path / "kaon.db"
+    writing, _ = sqlite.engines(path)
+    with writing.connect() as conn, conn.begin():
+        migrate.run_revisions(conn, "0001")
+        for id, host, owner in (("1", "a", "compute:kaon"), ("2", "", "compute:nova"), ("3", "a", "network:dhcp")):
+            conn.execute(
+                sa.text(
+                    "INSERT INTO ports (id, binding_host_id, device_owner, binding_vif_type, binding_vif_details, "
+                    "binding_vnic_type, binding_profile) VALUES (:id, :host, :owner, 'tap', '{}', 'normal', :slot)"
+                ),
+                {"id": id, "host": host, "owner": owner, "slot": '{"x": 1}'},
+            )
+    writing.dispose()
+    store = await migrate.open_store(path)
+    (binding,) = store.read_now(lambda conn: records.select(conn, named("port_binding")))
+    assert (binding["port_id"], binding["host"], binding["status"]) == ("1", "a", "ACTIVE")
+    assert (binding["vif_type"], binding["profile"]) == ("tap", {"x": 1})
+    for port in store.read_now(lambda conn: records.select(conn, named("port"))):
+        assert (port["propagate_uplink_status"], port["dns_domain"], port["hints"]) == (True, "", None)
+    store.close()
 
 
 async def test_what_was_journalled_before_there_were_owners_has_them_now(tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def upgrade() -> None:
         "port_bindings",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("vif_type", sa.String(length=64), nullable=True),
         sa.Column("vif_details", sa.JSON(), nullable=True),
@@ -488,11 +489,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
+
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
     )
     own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
     op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
-    networks = sa.table("networks", *(sa.column(name, sa.Boolean) for name in ("pvlan", "project_default", "qinq")))
-    op.execute(sa.update(networks).values(pvlan=False, project_default=False, qinq=False))
+    # What an instance's port is bound to is also a record now; the port's id serves for its only binding.
+    op.execute(
+        "INSERT INTO port_bindings (id, port_id, project_id, host, status, vif_type, vif_details, vnic_type, profile, "
+        "created_at, updated_at, revision_number) SELECT id, id, project_id, binding_host_id, 'ACTIVE', "
+        "binding_vif_type, binding_vif_details, binding_vnic_type, binding_profile, created_at, updated_at, 0 "
+        "FROM ports WHERE binding_host_id <> '' AND (device_owner LIKE 'compute:%' OR device_owner LIKE 'manila:%')"
+    )
