@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +33,26 @@ class Timed(Policy):
     spent = 0.0
     _inside = False
 
-    def _begin(self) -> float:
-        """The time of this thread, or 0 within a question that is timed already."""
-        if self._inside:
-            return 0.0
-        self._inside = True
-        return time.thread_time()
-
-    def _end(self, begun: float) -> None:
-        if begun:
+    def _timed(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+        self._inside, begun = True, time.thread_time()
+        try:
+            return ask(*arguments)
+        finally:
             self.spent += time.thread_time() - begun
             self._inside = False
 
     def allows(self, rule: str, target: Target, creds: Mapping[str, Any]) -> bool:
-        begun = self._begin()
-        try:
-            return super().allows(rule, target, creds)
-        finally:
-            self._end(begun)
+        if self._inside:  # a question of one that is timed
+            return Policy.allows(self, rule, target, creds)
+        return bool(self._timed(super().allows, rule, target, creds))
 
     def demand_write(
         self, verb: str, resource: Resource, body: Mapping[str, Any], target: Target, creds: Mapping[str, Any]
     ) -> None:
-        begun = self._begin()
-        try:
-            super().demand_write(verb, resource, body, target, creds)
-        finally:
-            self._end(begun)
+        self._timed(super().demand_write, verb, resource, body, target, creds)
 
     def hidden(self, resource: Resource, target: Target, creds: Mapping[str, Any]) -> frozenset[str]:
-        begun = self._begin()
-        try:
-            return super().hidden(resource, target, creds)
-        finally:
-            self._end(begun)
+        return frozenset(self._timed(super().hidden, resource, target, creds))
 
 
 async def _authenticate(_token: str, _request_id: str) -> Caller:

@@ -37,6 +37,7 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 _NOTHING: frozenset[str] = frozenset()
+_ABSENT = object()
 
 
 def _is_of_no_project(creds: Mapping[str, Any]) -> bool:
@@ -81,6 +82,9 @@ class Rules(NamedTuple):
     """Those that come from the file."""
     reads: dict[str, list[tuple[Test, list[str]]]]
     """By resource: each test on which it depends whether attributes are seen, and these attributes."""
+    writes: dict[str, dict[str, tuple[Any, bool]]]
+    """By rule of a creation or update: attributes with rules of their own, what they hold where nobody sets them, and
+    whether there are rules for their parts."""
 
 
 def _reads(resource: Resource, tests: Mapping[str, Test]) -> list[tuple[Test, list[str]]]:
@@ -90,6 +94,18 @@ def _reads(resource: Resource, tests: Mapping[str, Test]) -> list[tuple[Test, li
             test = tests.get(f"{resource.rule('get')}:{attribute.name}") or tests["default"]
             found.setdefault(test, []).append(attribute.name)
     return list(found.items())
+
+
+def _writes(resource: Resource, verb: str, tests: Mapping[str, Test]) -> dict[str, tuple[Any, bool]]:
+    rule = resource.rule(verb)
+    return {
+        attribute.name: (
+            _ABSENT if attribute.default in (REQUIRED, UNSET) else attribute.default,
+            any(name.startswith(f"{rule}:{attribute.name}:") for name in tests),
+        )
+        for attribute in resource.attributes
+        if (attribute.post_rule if verb == "create" else attribute.put_rule)
+    }
 
 
 class Policy:
@@ -123,7 +139,13 @@ class Policy:
             hint = policy_file.nearest(name, self.defaults)
             log.warning("policy rule that Kaon never asks", extra={"file": str(self.file), "rule": name + hint})
         tests = compiled(checks, self.enforcer)
-        return Rules(tests, checks, given, {resource.name: _reads(resource, tests) for resource in resources()})
+        reads = {resource.name: _reads(resource, tests) for resource in resources()}
+        writes = {
+            resource.rule(verb): _writes(resource, verb, tests)
+            for resource in resources()
+            for verb in ("create", "update")
+        }
+        return Rules(tests, checks, given, reads, writes)
 
     def refresh(self) -> bool:
         """Take over the file if it has changed; whether it had. Raises PolicyError, and keeps the rules it had then."""
@@ -158,22 +180,21 @@ class Policy:
         tests = self.rules.tests
         # Many attributes have the same check: it is asked once.
         held = {tests.get(rule)}
-        for name in self._written(verb, resource, rule, body):
+        for name in self._written(verb, rule, body):
             test = tests.get(name)
             if test is None or test not in held:
                 self.demand(name, target, creds)
                 held.add(test)
 
-    def _written(self, verb: str, resource: Resource, rule: str, body: Mapping[str, Any]) -> Iterator[str]:
+    def _written(self, verb: str, rule: str, body: Mapping[str, Any]) -> Iterator[str]:
         """The rules of what a body sets: of attributes, and of parts of them."""
-        for name, value in body.items():
-            attribute = resource.by_name[name]
-            if not (attribute.post_rule if verb == "create" else attribute.put_rule):
-                continue
-            if verb == "create" and attribute.default not in (REQUIRED, UNSET) and value == attribute.default:
+        for name, (default, has_parts) in self.rules.writes[rule].items():
+            value = body.get(name, _ABSENT)
+            if value is _ABSENT or (verb == "create" and value == default):
                 continue
             yield f"{rule}:{name}"
-            yield from self._parts(f"{rule}:{name}", value)
+            if has_parts:
+                yield from self._parts(f"{rule}:{name}", value)
 
     def _parts(self, rule: str, value: Any) -> Iterator[str]:
         """The rules of parts of a structured value, such as ``create_port:fixed_ips:ip_address``, and of theirs."""
