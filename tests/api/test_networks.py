@@ -97,3 +97,16 @@ async def test_quota_limits_a_project_and_frees_again(cloud: Cloud) -> None:
     status, body = await cloud("member:red", "POST", "/networks", {"network": {}})
     assert (status, body["NeutronError"]["type"]) == (409, "OverQuota")
     assert (await cloud("member:blue", "POST", "/networks", {"network": {}}))[0] == 201
+
+
+async def test_qinq_is_chosen_at_creation_and_a_projects_default_at_any_time(cloud: Cloud) -> None:
+    net = await cloud.made("member:red", "/networks", qinq=True)
+    assert (net["qinq"], net["project_default"]) == (True, False)
+    path = f"/networks/{net['id']}"
+    assert (await cloud("member:red", "PUT", path, {"network": {"qinq": False}}))[0] == 400
+    _, body = await cloud("member:red", "PUT", path, {"network": {"project_default": True}})
+    assert body["network"]["project_default"] is True
+    other = await cloud.made("member:red", "/networks")
+    assert (other["qinq"], other["project_default"]) == (False, False)
+    _, body = await cloud("member:red", "GET", "/networks?qinq=true&project_default=true")
+    assert [item["id"] for item in body["networks"]] == [net["id"]]

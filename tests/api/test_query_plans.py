@@ -17,10 +17,10 @@ ID = "00000000-0000-0000-0000-000000000001"
 
 COARSE = frozenset(
     {
-        "agent_type", "binding:vif_type", "created_at", "description", "device_owner", "dns_domain", "dns_name",
-        "ip_allocation", "network_type", "normalized_cidr", "object_type", "action", "physical_network",
-        "destination_ip_prefix", "device_profile", "protocol", "provider:physical_network", "remote_ip_prefix", "resource_type",
-        "source_ip_prefix", "status", "tags", "updated_at",
+        "action", "agent_type", "binding:vif_type", "created_at", "description", "destination_ip_prefix",
+        "device_owner", "device_profile", "dns_domain", "dns_name", "ip_allocation", "network_type",
+        "normalized_cidr", "object_type", "physical_network", "protocol", "provider:physical_network",
+        "pvlan_community", "remote_ip_prefix", "resource_type", "source_ip_prefix", "status", "tags", "updated_at",
     }
 )  # fmt: skip
 """Filters by what very many rows have in common, or what nobody looks things up by. An index of such a column is worse

@@ -27,9 +27,7 @@ GROUPS = {
 """Commands of whole services beside Neutron, by the extension that announces each."""
 
 COMMANDS = {
-    "external-gateway-multihoming": ("router add gateway", "router remove gateway"),
     "l3-agent-scheduler-ha-chassis-priority": ("network agent router set",),
-    "subnet_onboard": ("network onboard subnet", "subnet pool add network"),
 }
 """What other commands begin with, by the extension that announces each."""
 
@@ -119,6 +117,23 @@ def test_a_topology_made_of_itself(admin: Shell) -> None:
     assert admin.run(f"network show {made['id']}").status == 1
     admin("subnet pool delete nets")
     admin("network delete outer")
+
+
+def test_subnets_come_into_a_pool_later(admin: Shell) -> None:
+    scope = admin("address scope create east --ip-version 4")
+    admin("subnet pool create p --pool-prefix 10.64.0.0/16 --default-prefix-length 26 --address-scope east")
+    for name, command, prefix in (
+        ("blue", "network onboard subnet blue p", "10.1.0.0/24"),
+        ("green", "subnet pool add network green p", "10.2.0.0/24"),
+    ):
+        admin(f"network create {name}")
+        admin(f"subnet create {name}4 --network {name} --subnet-range {prefix}")
+        admin(command)
+        assert prefix in admin("subnet pool show p")["prefixes"]
+        assert admin(f"network show {name}")["ipv4_address_scope"] == scope["id"]
+        admin(f"network delete {name}")
+    admin("subnet pool delete p")
+    admin("address scope delete east")
 
 
 def test_meters(admin: Shell) -> None:

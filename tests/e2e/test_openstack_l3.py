@@ -86,3 +86,19 @@ def test_local_ips(admin: Shell) -> None:
     assert [row["Fixed port ID"] for row in admin("local ip association list m")] == [port]
     admin(f"local ip association delete m {port}")
     admin("local ip delete m")
+
+
+def test_a_router_with_several_gateways(admin: Shell) -> None:
+    for name, prefix in (("one", "203.0.113.0/24"), ("two", "198.51.100.0/24")):
+        admin(f"network create {name} --external")
+        admin(f"subnet create {name}4 --network {name} --subnet-range {prefix} --no-dhcp")
+    admin("router create r")
+    admin("router add gateway r one --fixed-ip ip-address=203.0.113.9")
+    admin("router add gateway r two")
+    gateways = admin("router show r")["external_gateways"]
+    assert len(gateways) == 2
+    assert gateways[0]["external_fixed_ips"][0]["ip_address"] == "203.0.113.9"
+    admin("router remove gateway r two")
+    assert len(admin("router show r")["external_gateways"]) == 1
+    admin("router delete r")
+    admin("network delete one two")

@@ -4,7 +4,6 @@ depends on what, told again without harm."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import openstack
@@ -12,61 +11,18 @@ import pytest
 from openstack.connection import Connection
 from openstack.exceptions import ConflictException, NotFoundException
 
+from tests.e2e.graph import Graph
+
 pytestmark = pytest.mark.slow
 
 PARALLEL = 4
-"""Terraform walks its graph with ten at a time, Heat with as many as it has engines."""
+"""Terraform walks its graph with ten at a time."""
 COPIES = 3
 
 
-class Graph:
-    """Things to make, each when what it needs is there; and to remove, each when nobody needs it any more."""
-
-    def __init__(self, cloud: Connection) -> None:
-        self.network = cloud.network
-        self.made: dict[str, Any] = {}
-        self._steps: list[tuple[str, tuple[str, ...], Callable[[], Any], Callable[[], Any]]] = []
-
-    def add(self, name: str, needs: tuple[str, ...], make: Callable[[], Any], remove: Callable[[], Any]) -> None:
-        """Declare one thing under a name, after all that it needs."""
-        self._steps.append((name, needs, make, remove))
-
-    def build(self) -> None:
-        """Make everything."""
-
-        def make(name: str, needs: list[Future[None]], do: Callable[[], Any]) -> None:
-            for need in needs:
-                need.result()
-            self.made[name] = do()
-
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            running: dict[str, Future[None]] = {}
-            # In the order of declaration whoever waits is waited for by a thread that can run.
-            for name, needs, do, _ in self._steps:
-                running[name] = pool.submit(make, name, [running[need] for need in needs], do)
-            for future in running.values():
-                future.result()
-
-    def destroy(self) -> None:
-        """Remove everything."""
-
-        def remove(users: list[Future[None]], do: Callable[[], Any]) -> None:
-            for user in users:
-                user.result()
-            do()
-
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            running: dict[str, Future[None]] = {}
-            for name, _, _, undo in reversed(self._steps):
-                users = [running[user] for user, needs, _, _ in self._steps if name in needs]
-                running[name] = pool.submit(remove, users, undo)
-            for future in running.values():
-                future.result()
-
-
-def declare(graph: Graph, index: int) -> None:
+def declare(graph: Graph, cloud: Connection, index: int) -> None:
     """A tenant's usual topology: two networks behind a router, a group, ports, and a floating IP."""
-    net, made = graph.network, graph.made
+    net, made = cloud.network, graph.made
 
     def at(name: str) -> str:
         return f"{name}-{index}"
@@ -103,8 +59,8 @@ def declare(graph: Graph, index: int) -> None:
         add(
             f"{side}-interface",
             ("router", subnet),
-            lambda subnet=subnet: net.add_interface_to_router(id_of("router"), subnet_id=id_of(subnet)),
-            lambda subnet=subnet: net.remove_interface_from_router(id_of("router"), subnet_id=id_of(subnet)),
+            lambda subnet=subnet: net.add_interface_to_router(id_of("router"), subnet=id_of(subnet)),
+            lambda subnet=subnet: net.remove_interface_from_router(id_of("router"), subnet=id_of(subnet)),
         )
         for number in range(3):
             plain(
@@ -155,11 +111,11 @@ def test_topologies_are_built_and_taken_down_in_parallel_and_nothing_stays(
 ) -> None:
     before = everything(cloud)
     usage = cloud.network.get_quota(cloud.current_project_id, details=True)
-    graph = Graph(cloud)
+    graph = Graph(PARALLEL)
     graph.made.update(outer)
     graph.add("outer-subnet", (), lambda: outer["outer-subnet"], lambda: None)
     for index in range(COPIES):
-        declare(graph, index)
+        declare(graph, cloud, index)
     graph.build()
     there = everything(cloud)
     assert len(there["routers"]) == len(there["ips"]) == COPIES
@@ -177,12 +133,12 @@ def test_what_is_in_use_stays_until_its_users_are_gone(cloud: Connection, outer:
     network = net.create_network()
     subnet = net.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
     router = net.create_router(external_gateway_info={"network_id": outer["outer"].id})
-    net.add_interface_to_router(router, subnet_id=subnet.id)
+    net.add_interface_to_router(router, subnet=subnet.id)
     for refused in (lambda: net.delete_router(router), lambda: net.delete_subnet(subnet),
                     lambda: net.delete_network(network), lambda: net.delete_network(outer["outer"])):  # fmt: skip
         with pytest.raises(ConflictException):
             refused()
-    net.remove_interface_from_router(router, subnet_id=subnet.id)
+    net.remove_interface_from_router(router, subnet=subnet.id)
     net.delete_router(router)
     net.delete_subnet(subnet)
     net.delete_network(network)

@@ -46,14 +46,14 @@ def stack(graph: Graph, cloud: Connection, number: int) -> None:
     def step(name: str, needs: str, make: Callable[[], Any], remove: Callable[[], Any]) -> None:
         graph.add(at(name), tuple(at(need) for need in needs.split()), make, remove)
 
-    def resource(kind: str, name: str, needs: str = "", **values: Any) -> None:
+    def resource(kind: str, label: str, needs: str = "", /, **values: Any) -> None:
         """A resource whose attributes may be functions of what has been made by then."""
 
         def make() -> Any:
             given = {key: value() if callable(value) else value for key, value in values.items()}
             return getattr(net, f"create_{kind}")(**given)
 
-        step(name, needs, make, lambda: getattr(net, f"delete_{kind}")(id(name)))
+        step(label, needs, make, lambda: getattr(net, f"delete_{kind}")(id(label)))
 
     def rule(name: str, needs: str, **values: Any) -> None:
         resource("security_group_rule", name, needs, direction="ingress", **values)
@@ -93,8 +93,8 @@ def stack(graph: Graph, cloud: Connection, number: int) -> None:
             step(
                 f"{subnet}-leg",
                 f"router {subnet}",
-                lambda subnet=subnet: net.add_interface_to_router(id("router"), subnet_id=id(subnet)),  # type: ignore[misc]
-                lambda subnet=subnet: net.remove_interface_from_router(id("router"), subnet_id=id(subnet)),  # type: ignore[misc]
+                lambda subnet=subnet: net.add_interface_to_router(id("router"), subnet=id(subnet)),
+                lambda subnet=subnet: net.remove_interface_from_router(id("router"), subnet=id(subnet)),
             )
         for index in range(2):
             resource("port", f"{tier}-{index}-port", f"{tier}-4 {tier}-6 {tier}-group", name=at(f"{tier}-{index}"),
@@ -107,11 +107,15 @@ def stack(graph: Graph, cloud: Connection, number: int) -> None:
         "forwarding",
         "shared-float web-1-port web-4-leg",
         lambda: net.create_floating_ip_port_forwarding(
-            id("shared-float"), internal_port_id=id("web-1-port"), internal_port=22, external_port=2222, protocol="tcp",
+            id("shared-float"),
+            internal_port_id=id("web-1-port"),
+            internal_port=22,
+            external_port=2222,
+            protocol="tcp",
             internal_ip_address=next(
                 item["ip_address"] for item in made[at("web-1-port")].fixed_ips if "." in item["ip_address"]
             ),
-        ),  # fmt: skip
+        ),
         lambda: net.delete_floating_ip_port_forwarding(id("shared-float"), id("forwarding")),
     )
     resource("trunk", "trunk", "app-0-port db-1-port", name=at("trunk"), port_id=lambda: id("app-0-port"),
@@ -174,13 +178,13 @@ def on_the_host(http: httpx.Client) -> float:
     return until(settled, 30, "the agent has acknowledged every change") - 1
 
 
-def refusals(cloud: Connection) -> list[str]:
-    """A list that gets every answer from now on that is no success."""
-    found: list[str] = []
+def answers(cloud: Connection) -> list[tuple[int, str]]:
+    """A list that gets the status of every answer from now on, and what was asked and said."""
+    found: list[tuple[int, str]] = []
 
     def note(answer: Any, *_: Any, **__: Any) -> None:
-        if answer.status_code >= 400:
-            found.append(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}")
+        said = answer.text if answer.status_code >= 400 else ""
+        found.append((answer.status_code, f"{answer.request.method} {answer.url} {said}"))
 
     cloud.session.session.hooks["response"].append(note)
     return found
@@ -203,15 +207,16 @@ def test_stacks_come_and_go_eight_at_once_and_nothing_stays(fresh: Running) -> N
             before, kept, wired = everything(http), rows(database), on_the_host(http)
             graph.made.update({"outer": outer, "outer-subnet": subnet})
             for name in ("outer", "outer-subnet"):
-                graph.add(name, (), lambda name=name: graph.made[name], lambda: None)  # type: ignore[misc]
+                graph.add(name, (), lambda name=name: graph.made[name], lambda: None)
             for number in range(STACKS):
                 stack(graph, cloud, number)
             assert len(graph.steps) >= AT_LEAST
-            refused = refusals(cloud)
+            told = answers(cloud)
             graph.build()
             assert on_the_host(http) > wired
             graph.destroy()
-            assert refused == []
+            assert [answer for answer in told if answer[0] >= 400] == []
+            assert len(told) >= 2 * AT_LEAST
             assert everything(http) == before
             assert rows(database) == kept
             assert on_the_host(http) == wired

@@ -74,3 +74,16 @@ async def test_a_row_that_somebody_deletes_comes_back_with_the_next_report(cloud
     assert (await cloud("admin:ops", "DELETE", f"/agents/{found['id']}"))[0] == 204
     await until(lambda: cloud.store.commits > commits + 1)
     assert (found["id"], True) in {(item["id"], item["alive"]) for item in await listed(cloud)}
+
+
+async def test_a_dead_agent_that_somebody_removes_stays_away(cloud: Cloud, agents: Agents) -> None:
+    before = cloud.store.commits
+    agents.heard(word())
+    await until(lambda: cloud.store.commits > before)
+    cloud.live.heard["alpha"] = 1e9
+    for found in await listed(cloud):
+        assert (await cloud("admin:ops", "DELETE", f"/agents/{found['id']}"))[0] == 204
+    before = cloud.store.commits
+    agents.heard(Agent("beta", engine="fake", started=1.0, seen=time.time()))
+    await until(lambda: cloud.store.commits > before)
+    assert {item["host"] for item in await listed(cloud)} == {"beta"}

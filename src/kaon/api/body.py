@@ -33,6 +33,8 @@ def decode(raw: bytes) -> dict[str, Any]:
 def items(resource: Resource, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     """The raw resources in a creation body, and whether it was a bulk one."""
     bulk = resource.many in body and (resource.many != resource.one or isinstance(body[resource.many], list))
+    if bulk and not resource.bulk:
+        raise bad_request("Bulk operation not supported")
     found = body[resource.many] if bulk else [body.get(resource.one)]
     if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
         raise bad_request(
@@ -50,6 +52,8 @@ def _is_wrapped(resource: Resource, item: Mapping[str, Any]) -> bool:
 
 def item(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
     """The raw resource in an update body."""
+    if resource.many != resource.one and resource.many in body:
+        raise bad_request("Bulk operation not supported")
     found = body.get(resource.one)
     if not isinstance(found, dict):
         raise bad_request(f"Unable to find '{resource.one}' in request body")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,8 +16,8 @@ from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
 from kaon.resources import quota, records, types
-from kaon.resources.declare import Action, Resource
-from kaon.resources.errors import ApiError, bad_request
+from kaon.resources.declare import Action, Resource, named
+from kaon.resources.errors import ApiError, bad_request, not_found
 from kaon.resources.live import Live
 from kaon.store.engine import Store
 from kaon.store.journal import Record
@@ -54,9 +55,11 @@ def _below(service: Service, conn: sa.Connection, parent_id: str, caller: Caller
     """The attribute that holds the parent's id, for what is served below one; 404 unless the caller may know of it."""
     if service.resource.within is None:
         return {}
-    held = {service.resource.within[1]: parent_id}
-    service.presenter.demand_parents(conn, held, caller)
-    return held
+    parent, attribute = service.resource.within
+    service.presenter.demand_parents(conn, {attribute: parent_id}, caller)
+    if service.resource.fits is not None:
+        service.resource.fits(records.get(conn, named(parent), parent_id))
+    return {attribute: parent_id}
 
 
 def _found(service: Service, conn: sa.Connection, place: Place, caller: Caller) -> Record:
@@ -103,8 +106,15 @@ def readable(service: Service, conn: sa.Connection, place: Place, caller: Caller
     record = _found(service, conn, place, caller)
     target = service.presenter.target(conn, record, caller)
     if not service.policy.allows(service.resource.rule("get"), target, credentials(caller)):
-        raise records.missing(service.resource, place.id)
+        raise hidden(service.resource, record, caller)
     return record, target
+
+
+def hidden(resource: Resource, record: Record, caller: Caller) -> ApiError:
+    """The 404 for what policy does not show: another project's is as unknown as what is not there."""
+    if caller.is_service or record.get("project_id") == caller.project_id:
+        return not_found("HTTPNotFound", "The resource could not be found.")
+    return records.missing(resource, record["id"])
 
 
 async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]], caller: Caller) -> bytes:
@@ -116,11 +126,11 @@ async def show(service: Service, place: Place, pairs: Sequence[tuple[str, str]],
         if fields:
             shown = service.presenter.one(conn, record, caller)
             if shown is None:
-                raise records.missing(service.resource, place.id)
+                raise hidden(service.resource, record, caller)
             return _encode({service.resource.one: _chosen(shown, fields)})
         rows = service.presenter.many(conn, [service.presenter.head_of(record)], caller)
         if not rows:
-            raise records.missing(service.resource, place.id)
+            raise hidden(service.resource, record, caller)
         return _named(service.resource, rows[0])
 
     return await service.store.read(run)
@@ -182,23 +192,35 @@ def writable(
         ):
             raise records.missing(service.resource, place.id)
         service.policy.demand(rule, target, creds)
-    if if_match:
-        _demand_revision(record, if_match)
-    return record, target
-
-
-def _demand_revision(record: Record, if_match: str) -> None:
-    """RFC 9110 section 13.1.1 as Neutron speaks it: ``If-Match: revision_number=5``."""
-    name, _, text = if_match.strip('"').partition("=")
-    number = types.natural(text.removeprefix("-"))
-    if name != "revision_number" or number is None:
-        raise bad_request(f"Invalid If-Match header '{if_match}': revision_number=NUMBER is needed")
-    if text.startswith("-") or number != record["revision_number"]:
+    wanted = constraint(if_match)
+    if wanted is not None and wanted != record["revision_number"]:
         raise ApiError(
             412,
             "RevisionNumberConstraintFailed",
-            f"Constrained to {text}, but current revision is {record['revision_number']}",
+            f"Constrained to {wanted}, but current revision is {record['revision_number']}",
         )
+    return record, target
+
+
+_ETAG = re.compile(r'(?:W/)?"([^"]*)"|([^\s,"]+)')
+
+
+def constraint(if_match: str) -> int | None:
+    """The revision that ``If-Match: revision_number=5`` demands (RFC 9110, section 13.1.1, as Neutron speaks it).
+
+    Other entity tags say nothing of revisions, and are passed over. Raises 400 for one that names no revision.
+    """
+    tags = [quoted or bare for quoted, bare in _ETAG.findall(if_match)]
+    demands = [tag.removeprefix("revision_number=") for tag in tags if tag.startswith("revision_number=")]
+    if not demands:
+        return None
+    if len(demands) > 1:
+        raise bad_request("Bad if-match request: Multiple revision_number etags are not supported.", "BadRequest")
+    number = types.natural(demands[0].removeprefix("-"))
+    if number is None:
+        reason = "Revision number etag must be in the format of revision_number=<int>."
+        raise bad_request(f"Bad if-match request: {reason}", "BadRequest")
+    return -number if demands[0].startswith("-") else number
 
 
 async def update(service: Service, place: Place, raw: bytes, caller: Caller, if_match: str = "") -> bytes:

@@ -278,7 +278,7 @@ def _tags_below(resource: Resource, base: str, name: str) -> dict[str, Schema]:
             "parameters": [*_above(resource), _ID],
             "get": operation("list_tags_of", _answers(200, shown, _FINDING)),
             "put": operation("replace_tags_of", _answers(200, shown, _ACTING), shown),
-            "post": operation("add_tags_to", _answers(201, shown, _ACTING), shown),
+            "post": operation("add_tags_to", _answers(200, shown, _ACTING), shown),
             "delete": operation("remove_tags_of", _answers(204, None, _ACTING)),
         },
         f"{base}/{{tag}}": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 from kaon.caller import Caller
 from kaon.resources import records, types
 from kaon.resources.declare import Attribute, Resource
-from kaon.resources.errors import bad_request, invalid
+from kaon.resources.errors import InvalidValue, bad_request, invalid
 from kaon.resources.live import Live
 from kaon.store.journal import Record
 
@@ -75,8 +77,8 @@ def sortable(resource: Resource, name: str) -> bool:
 
 
 def _sorts(resource: Resource, control: Mapping[str, list[str]]) -> list[tuple[str, bool]]:
-    keys, directions = control.get("sort_key", []), control.get("sort_dir", [])
-    if directions and len(keys) != len(directions):
+    keys, directions = ([text for text in control.get(name, []) if text] for name in ("sort_key", "sort_dir"))
+    if len(keys) != len(directions):
         raise bad_request("The number of sort_keys and sort_dirs must be same")
     keys = ["project_id" if key == "tenant_id" else key for key in keys]
     for key in keys:
@@ -85,33 +87,43 @@ def _sorts(resource: Resource, control: Mapping[str, list[str]]) -> list[tuple[s
     for direction in directions:
         if direction not in ("asc", "desc"):
             raise bad_request(f"{direction} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
-    return [(key, direction == "asc") for key, direction in zip(keys, directions or ["asc"] * len(keys), strict=True)]
+    return [(key, direction == "asc") for key, direction in zip(keys, directions, strict=True)]
 
 
 def _limit(control: Mapping[str, list[str]]) -> int | None:
-    text = control.get("limit", [""])[0]
-    if not text:
+    if "limit" not in control:
         return None
+    text = control["limit"][0]
     number = types.natural(text)
     if number is None:
-        raise bad_request(f"Limit must be an integer 0 or greater and not '{text}'")
+        raise bad_request(f"Bad limit request: Limit must be an integer 0 or greater and not '{text}'.", "BadRequest")
     return min(number, MAX_PAGE) or None
 
 
 def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
-    """Filter values in the column's own type; what is no such value matches nothing."""
-    if isinstance(attribute.type.column, sa.Boolean | sa.Integer):
-        parsed: list[Any] = []
-        for text in texts:
-            try:
-                parsed.append(attribute.type.parse(text))
-            except ValueError:
-                if isinstance(attribute.type.column, sa.Boolean):
-                    raise bad_request(
-                        f"Invalid input for operation: '{text}' cannot be converted to boolean."
-                    ) from None
-        return parsed
-    return list(texts)
+    """Filter values in the column's own type.
+
+    What cannot be read as one is refused, as is what the attribute has an error of its own for; what is merely out of
+    bounds matches nothing.
+    """
+    values = []
+    for text in texts:
+        try:
+            values.append(attribute.type.parse(text))
+        except InvalidValue:
+            raise
+        except ValueError as error:
+            column = attribute.type.column
+            settable = attribute.post or attribute.put
+            if isinstance(column, sa.Boolean) or (isinstance(column, sa.Integer) and settable and not _is_whole(text)):
+                raise invalid(str(error)) from None
+            if not isinstance(column, sa.Integer):
+                values.append(text)
+    return values
+
+
+def _is_whole(text: str) -> bool:
+    return re.fullmatch(r"\s*[+-]?\d+\s*", text) is not None
 
 
 def conditions(resource: Resource, query: Query, caller: Caller, live: Live) -> list[sa.ColumnElement[bool]]:
@@ -128,19 +140,29 @@ def conditions(resource: Resource, query: Query, caller: Caller, live: Live) -> 
         elif name in _TAGS:
             where.append(_tagged(resource, name, texts))
         elif name == "changed_since":
-            where.append(resource.table.c.updated_at >= texts[0])
+            where.append(resource.table.c.updated_at >= _moment(texts[0]))
         else:
             attribute = resource.by_name[name]
             column = resource.table.c[name]
             values = _values(attribute, texts)
             matched = column == values[0] if len(values) == 1 else column.in_(values)
-            where.append(matched | column.is_(None) if "" in values else matched)
+            where.append(matched | column.is_(None) if "" in texts else matched)
     # What is below a parent is seen by whoever sees the parent, which has been asked for already.
     judged = resource.within is not None or caller.is_admin or caller.is_service
     if not judged and "project_id" in resource.by_name:
         own = resource.table.c.project_id == caller.project_id
         where.append(own if resource.visible is None else own | resource.visible(caller))
     return where
+
+
+def _moment(text: str) -> str:
+    """A time of a query in the form of those that records hold."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        raise invalid("The input changed_since must be in the following format: YYYY-MM-DDTHH:MM:SSZ") from None
 
 
 def _tagged(resource: Resource, name: str, texts: list[str]) -> sa.ColumnElement[bool]:
@@ -173,7 +195,7 @@ def statement(
     table = resource.table
     chosen = sa.select(*columns).where(*conditions(resource, query, caller, live))
     sorts = list(query.sorts)
-    if (query.limit or query.marker) and not any(key == "id" for key, _ in sorts):
+    if query.limit and not any(key == "id" for key, _ in sorts):
         sorts.append(("id", True))
     keys = [
         (table.c[key] if key == "id" else _sortable(table.c[key]), key, ascending != query.reverse)
@@ -200,13 +222,8 @@ def _behind(keys: Sequence[tuple[sa.ColumnElement[Any], str, bool]], marker: Rec
 
 
 def find_marker(conn: sa.Connection, resource: Resource, query: Query) -> Record | None:
-    """The record that a page starts behind; 400 for an unknown one."""
-    if not query.marker:
-        return None
-    marker = records.find(conn, resource, query.marker)
-    if marker is None:
-        raise invalid(f"marker {query.marker} is no {resource.name}")
-    return marker
+    """The record that a page starts behind; 404 for an unknown one. Without a limit there are no pages."""
+    return records.get(conn, resource, query.marker) if query.marker and query.limit else None
 
 
 def links(url: str, pairs: Sequence[tuple[str, str]], query: Query, ids: Sequence[str]) -> list[dict[str, str]]:

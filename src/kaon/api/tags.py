@@ -113,7 +113,7 @@ def handlers(service: Service) -> Iterator[tuple[str, str, Handler]]:
     async def create(request: Request, caller: Caller) -> Answer:
         added = _parsed(await read_body(request))
         tags = await _change(service, "create", place_of(request), caller, _joined(added))
-        return Answer(201, _encode({"tags": tags}))
+        return Answer(200, _encode({"tags": tags}))
 
     async def add(request: Request, caller: Caller) -> Answer:
         await _change(service, "update", place_of(request), caller, _joined([_tag(request)]))

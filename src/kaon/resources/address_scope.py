@@ -75,6 +75,7 @@ ADDRESS_SCOPE = Resource(
         Attribute("shared_with", types.list_of(types.text(255)), internal=True),
         tags=False,
         description=False,
+        stamped=False,
     ),
     create=create,
     update=update,

@@ -124,16 +124,17 @@ def _heartbeat_timestamp(record: Record, live: Live) -> str:
     return _timestamp(live.heard.get(record["host"], record["heartbeat"] / 1000))
 
 
-def _is_alive(host: str, live: Live) -> bool:
+def is_alive(host: str, live: Live) -> bool:
+    """Whether a host's agent has said something lately."""
     return live.heard.get(host, 0.0) >= time.time() - DEAD_AFTER
 
 
 def _alive(record: Record, live: Live) -> bool:
-    return _is_alive(record["host"], live)
+    return is_alive(record["host"], live)
 
 
 def _filter_alive(values: list[str], live: Live) -> sa.ColumnElement[bool]:
-    alive = AGENT.table.c.host.in_([host for host in live.heard if _is_alive(host, live)])
+    alive = AGENT.table.c.host.in_([host for host in live.heard if is_alive(host, live)])
     try:
         wanted = {types.BOOLEAN.parse(value) for value in values}
     except ValueError as error:

@@ -223,10 +223,14 @@ class Resource:
     """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
     serves: Resource | None = None
     """The resource whose records it serves by another path and under other words; it has no table of its own."""
+    fits: Callable[[Record], None] | None = None
+    """Raises for a parent that can have none of these."""
     member: str = "id"
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})
     constraints: tuple[sa.UniqueConstraint | sa.Index, ...] = ()
+    bulk: bool = True
+    """Whether one request may create several."""
 
     def __post_init__(self) -> None:
         _declared[self.name] = self
@@ -413,8 +417,8 @@ def standard(
             Attribute("tenant_id", types.text(255), shown=owner_shown, derived=_tenant),
         ]
     tail = [
-        Attribute("created_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
-        Attribute("updated_at", types.text(32), internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("created_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
+        Attribute("updated_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
         Attribute("revision_number", types.integer(0), internal=not stamped, alias="standard-attr-revisions"),
     ]
     if description:

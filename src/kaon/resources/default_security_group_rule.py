@@ -6,7 +6,7 @@ from typing import Any
 
 from kaon.resources import records, types
 from kaon.resources.address_group import ADDRESS_GROUP
-from kaon.resources.declare import Attribute, Extension, Resource, standard
+from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, standard
 from kaon.resources.errors import bad_request, conflict
 from kaon.resources.roles import ADMIN
 from kaon.resources.security_group import PARENT, SECURITY_GROUP
@@ -79,10 +79,11 @@ DEFAULT_SECURITY_GROUP_RULE = Resource(
     collection="default_security_group_rules",
     attributes=standard(
         *MATCHING,
-        Attribute("used_in_default_sg", types.BOOLEAN, default=False, post=True),
-        Attribute("used_in_non_default_sg", types.BOOLEAN, default=True, post=True),
+        Attribute("used_in_default_sg", types.BOOLEAN, default=REQUIRED, post=True),
+        Attribute("used_in_non_default_sg", types.BOOLEAN, default=REQUIRED, post=True),
         named=False,
         owned=False,
+        stamped=False,
         tags=False,
     ),
     create=create,
@@ -93,6 +94,7 @@ DEFAULT_SECURITY_GROUP_RULE = Resource(
     update_rule=ADMIN,
     delete_rule=ADMIN,
     methods=frozenset({"list", "show", "create", "delete"}),
+    bulk=False,
 )
 
 RESOURCES = (DEFAULT_SECURITY_GROUP_RULE,)

@@ -123,6 +123,7 @@ FLAVOR = Resource(
     get_rule="role:reader",
     update_rule=ADMIN,
     delete_rule=ADMIN,
+    bulk=False,
 )
 
 SERVICE_PROFILE = Resource(
@@ -145,6 +146,7 @@ SERVICE_PROFILE = Resource(
     update_rule=ADMIN,
     delete_rule=ADMIN,
     path="service_profiles",
+    bulk=False,
 )
 
 _SHOWN = tuple(attribute for attribute in FLAVOR.attributes if not attribute.internal)

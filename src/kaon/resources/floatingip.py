@@ -300,6 +300,7 @@ FLOATINGIP = Resource(
     delete=delete,
     quota=50,
     not_found="FloatingIPNotFound",
+    bulk=False,
 )
 
 RESOURCES = (FLOATINGIP,)

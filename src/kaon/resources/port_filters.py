@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from kaon.caller import Caller
 from kaon.resources import types
 from kaon.resources.declare import named
-from kaon.resources.errors import bad_request
+from kaon.resources.errors import invalid
 from kaon.resources.ipam import ALLOCATIONS
 from kaon.resources.port_security import PORT_GROUPS
 
@@ -25,7 +25,7 @@ def _pairs(values: Iterable[str], name: str, keys: tuple[str, ...]) -> dict[str,
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or key not in keys:
-            raise bad_request(f"Invalid input for {name}. Reason: '{value}' is not one of {', '.join(keys)} = value.")
+            raise invalid(f"{name}: '{value}' is not one of {', '.join(keys)} = value")
         found.setdefault(key, []).append(text)
     return found
 

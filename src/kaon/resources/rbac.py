@@ -197,6 +197,7 @@ RBAC_POLICY = Resource(
     extra_rules={"restrict_wildcard": f"(not field:rbac_policy:target_tenant=*) or {ADMIN}"},
     not_found="RbacPolicyNotFound",
     quota=10,
+    bulk=False,
 )
 
 RESOURCES = (RBAC_POLICY,)

@@ -215,6 +215,7 @@ ROUTER = Resource(
         Action("remove_external_gateways", _remove_gateways, ADMIN_OR_MEMBER, _GATEWAYS_BODY, shows=True),
     ),
     quota=10,
+    bulk=False,
 )
 
 RESOURCES = (ROUTER,)

@@ -315,6 +315,7 @@ SUBNETPOOL = Resource(
     ),
     not_found="SubnetPoolNotFound",
     quota=-1,
+    bulk=False,
 )
 
 RESOURCES = (SUBNETPOOL,)

@@ -47,8 +47,10 @@ class Agents:
             except TimeoutError:
                 pass
             self._news.clear()
-            for report in list(self._reports.values()):
-                await self._store_report(report)
+            for host, report in list(self._reports.items()):
+                # What a silent one said last is no report: whoever removes a dead agent does not want it back.
+                if api.is_alive(host, self._live):
+                    await self._store_report(report)
 
     async def _store_report(self, report: Report) -> None:
         try:
