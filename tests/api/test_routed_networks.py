@@ -28,7 +28,7 @@ async def routed(cloud: Cloud) -> Routed:
         for n in (1, 2)
     ]
     net = await cloud.made(ADMIN, "/networks", segments=racks, shared=True)
-    _, body = await cloud(ADMIN, "GET", f"/segments?network_id={net['id']}&sort_key=physical_network")
+    _, body = await cloud(ADMIN, "GET", f"/segments?network_id={net['id']}&sort_key=physical_network&sort_dir=asc")
     ids = [item["id"] for item in body["segments"]]
     subnets = [
         await cloud.made(
