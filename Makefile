@@ -1,7 +1,7 @@
 # Every target sets up first; when nothing has changed that takes no time.
 BIN := .venv/bin
 
-.PHONY: setup demo test check contract bench clean
+.PHONY: setup demo test check contract bench docs clean
 
 setup:
 	@scripts/setup.sh
@@ -29,6 +29,10 @@ contract: setup
 # The table of speeds, with the machine's name and load.
 bench: setup
 	@$(BIN)/python scripts/rootless.py $(BIN)/python -m bench $(ARGS)
+
+# The pages that repeat what the code declares: commands and settings.
+docs: setup
+	@$(BIN)/python scripts/docs.py
 
 clean:
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -134,6 +134,21 @@ def test_a_process_is_not_told_what_it_needs_not_know() -> None:
     assert less.network == settings.network
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["vxlan", "vxlan:5", "vxlan:9:5", "vxlan:0:5", "vlan:1:4094", "vlan:rack1:1:4095", "gre:rack1:1:2", "flat:1:2"],
+)
+def test_a_segment_range_that_no_type_has_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(ConfigError, match="write TYPE:FIRST:LAST"):
+        load({"network.segment_ranges": text}, ENVIRONMENT)
+
+
+def test_segment_ranges_are_read_by_type_and_physical_network() -> None:
+    settings = load({"network.segment_ranges": "vxlan:1:9,vlan:rack1:100:199"}, ENVIRONMENT)
+    found = [config.segment_range(text) for text in settings.network.segment_ranges]
+    assert found == [("vxlan", "", 1, 9), ("vlan", "rack1", 100, 199)]
+
+
 def test_every_setting_has_a_description_and_a_variable_of_its_own() -> None:
     variables = [setting.variable for setting in config.SETTINGS.values()]
     assert len(set(variables)) == len(variables)

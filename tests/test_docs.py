@@ -80,3 +80,23 @@ def test_every_make_target_of_the_readme_exists() -> None:
     told = set(re.findall(r"`make (\w+)`", (ROOT / "README.md").read_text()))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"setup", "check"} <= told <= targets
+
+
+def test_the_pages_of_commands_and_settings_say_what_the_code_does() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "docs.py"), "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_page_that_says_something_else_is_stale(tmp_path: Path) -> None:
+    """The page of the settings without one of them, checked by a copy of the script beside it."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "docs").mkdir()
+    script = tmp_path / "scripts" / "docs.py"
+    script.write_text((ROOT / "scripts" / "docs.py").read_text())
+    for name in ("commands.md", "configuration.md"):
+        text = (ROOT / "docs" / name).read_text()
+        (tmp_path / "docs" / name).write_text(re.sub(r"^\| `keep_days`.*\n", "", text, flags=re.MULTILINE))
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "docs/configuration.md is stale: run `make docs`\n"), done.stderr

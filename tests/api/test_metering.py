@@ -60,6 +60,8 @@ async def test_rules_that_say_nothing_or_two_things_or_the_same_again_are_refuse
     assert (await rule(cloud, metering_label_id=id, remote_ip_prefix="10.0.0.0/24"))[0] == 201
     wider = await rule(cloud, metering_label_id=id, remote_ip_prefix="10.0.0.0/8")
     assert kind(wider) == (409, "MeteringLabelRuleOverlaps")
+    host = await rule(cloud, metering_label_id=id, destination_ip_prefix="fd00::7")
+    assert host[1]["metering_label_rule"]["destination_ip_prefix"] == "fd00::7/128"
     apart: tuple[dict[str, Any], ...] = (
         {"remote_ip_prefix": "10.0.1.0/24"},
         {"remote_ip_prefix": "fd00::/64"},

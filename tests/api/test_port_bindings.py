@@ -52,7 +52,7 @@ async def test_an_instance_moves_by_activating_its_binding_on_the_other_host(
 ) -> None:
     await attach(cloud, port, "a")
     assert await listed(cloud, port) == {"a": "ACTIVE"}
-    status, made = await bind(cloud, port, "b", profile={"os_vif": 1})
+    status, made = await bind(cloud, port, "b", profile={"os_vif": 1}, project_id="red")
     assert status == 201 and made == {
         "host": "b",
         "vif_type": "unbound",
@@ -104,12 +104,15 @@ async def test_what_cannot_be_bound_or_activated(cloud: Cloud, port: dict[str, A
 
     other = await cloud.made("member:red", "/ports", network_id=port["network_id"])
     assert await bind(cloud, other, "a") == (400, "BadRequest")
+    for method, where in (("GET", ""), ("GET", "/a"), ("DELETE", "/a"), ("PUT", "/a/activate")):
+        status, body = await cloud(NOVA, method, f"/ports/{other['id']}/bindings{where}")
+        assert (status, body["NeutronError"]["type"]) == (400, "BadRequest")
 
 
 async def test_the_active_binding_is_what_the_port_shows(cloud: Cloud, port: dict[str, Any]) -> None:
     path = f"/ports/{port['id']}"
     change = {"port": {"binding:host_id": "a", "binding:profile": {"slot": 1}}}
-    assert (await cloud("admin:ops", "PUT", path, change))[0] == 200
+    assert (await cloud(NOVA, "PUT", path, change))[0] == 200
     assert await listed(cloud, port) == {"a": "ACTIVE"}
     _, body = await cloud(NOVA, "GET", f"{path}/bindings/a?fields=host&fields=profile")
     assert body["binding"] == {"host": "a", "profile": {"slot": 1}}

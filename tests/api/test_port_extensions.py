@@ -10,6 +10,8 @@ from kaon.channel import Attachment
 from kaon.resources import attachment
 from tests.api.cloud import Cloud
 
+NOVA = "service:service"
+
 
 @pytest.fixture
 async def net(cloud: Cloud) -> str:
@@ -56,14 +58,14 @@ async def test_the_data_planes_status_is_for_its_monitoring_to_say(cloud: Cloud,
 
 async def test_a_device_profile_and_an_offload_are_said_once(cloud: Cloud, net: str) -> None:
     wish = {"device_profile": "fpga", "hardware_offload_type": "switchdev"}
-    port = await cloud.made("admin:ops", "/ports", network_id=net, **wish, **{"binding:profile": {"slot": 1}})
+    port = await cloud.made(NOVA, "/ports", network_id=net, **wish, **{"binding:profile": {"slot": 1}})
     assert {name: port[name] for name in wish} == wish
     assert port["binding:profile"] == {"slot": 1, "capabilities": ["switchdev"]}
-    assert await change(cloud, "admin:ops", port, device_profile="gpu") == (400, "HTTPBadRequest")
-    assert await change(cloud, "admin:ops", port, hardware_offload_type=None) == (400, "HTTPBadRequest")
-    assert await refused(cloud, "admin:ops", net, hardware_offload_type="magic") == 400
+    assert await change(cloud, NOVA, port, device_profile="gpu") == (400, "HTTPBadRequest")
+    assert await change(cloud, NOVA, port, hardware_offload_type=None) == (400, "HTTPBadRequest")
+    assert await refused(cloud, NOVA, net, hardware_offload_type="magic") == 400
     held = {"binding:profile": {"capabilities": ["switchdev"]}}
-    port = await cloud.made("admin:ops", "/ports", network_id=net, hardware_offload_type="switchdev", **held)
+    port = await cloud.made(NOVA, "/ports", network_id=net, hardware_offload_type="switchdev", **held)
     assert port["binding:profile"] == held["binding:profile"]
 
 
@@ -99,7 +101,7 @@ async def test_trust_shows_in_the_binding_profile_whatever_the_profile_becomes(c
     assert (port["trusted"], port["binding:profile"]) == (False, {"trusted": False})
     _, after = await change(cloud, "admin:ops", port, trusted=True)
     assert (after["trusted"], after["binding:profile"]) == (True, {"trusted": True})
-    _, after = await change(cloud, "admin:ops", port, **{"binding:profile": {"slot": 1}})
+    _, after = await change(cloud, NOVA, port, **{"binding:profile": {"slot": 1}})
     assert after["binding:profile"] == {"slot": 1, "trusted": True}
     _, after = await change(cloud, "admin:ops", port, name="x")
     assert after["trusted"] is True
@@ -116,24 +118,24 @@ async def test_the_uplinks_status_is_propagated_or_not(cloud: Cloud, net: str) -
 async def test_a_port_takes_the_address_of_the_whole_device_that_it_is_bound_to(cloud: Cloud, net: str) -> None:
     device = {"binding:host_id": "a", "binding:profile": {"device_mac_address": "B4:96:91:34:F4:AA"}}
     whole = {"binding:vnic_type": "direct-physical"}
-    ordinary = await cloud.made("admin:ops", "/ports", network_id=net, **device)
+    ordinary = await cloud.made(NOVA, "/ports", network_id=net, **device)
     assert ordinary["mac_address"].startswith("fa:16:3e:")
 
-    port = await cloud.made("admin:ops", "/ports", network_id=net, device_id="vm-1", **whole)
+    port = await cloud.made(NOVA, "/ports", network_id=net, device_id="vm-1", **whole)
     assert port["mac_address"].startswith("fa:16:3e:")
-    _, after = await change(cloud, "admin:ops", port, **device)
+    _, after = await change(cloud, NOVA, port, **device)
     assert after["mac_address"] == "b4:96:91:34:f4:aa"
-    _, again = await change(cloud, "admin:ops", port, name="x", **device)
+    _, again = await change(cloud, NOVA, port, name="x", **device)
     assert again["mac_address"] == "b4:96:91:34:f4:aa"
-    got = await cloud("admin:ops", "POST", "/ports", {"port": {"network_id": net, **whole, **device}})
+    got = await cloud(NOVA, "POST", "/ports", {"port": {"network_id": net, **whole, **device}})
     assert (got[0], got[1]["NeutronError"]["type"]) == (409, "MacAddressInUse")
 
     # Without it, the device's address is free for another port.
-    _, freed = await change(cloud, "admin:ops", port, **{"binding:profile": {}})
+    _, freed = await change(cloud, NOVA, port, **{"binding:profile": {}})
     assert freed["mac_address"].startswith("fa:16:3e:")
-    other = await cloud.made("admin:ops", "/ports", network_id=net, device_id="vm-2", **whole, **device)
+    other = await cloud.made(NOVA, "/ports", network_id=net, device_id="vm-2", **whole, **device)
     assert other["mac_address"] == "b4:96:91:34:f4:aa"
-    _, freed = await change(cloud, "admin:ops", other, device_id="", device_owner="")
+    _, freed = await change(cloud, NOVA, other, device_id="", device_owner="")
     assert freed["mac_address"].startswith("fa:16:3e:")
     wrong = {"binding:profile": {"device_mac_address": "here"}}
-    assert await change(cloud, "admin:ops", port, **wrong) == (400, "InvalidInput")
+    assert await change(cloud, NOVA, port, **wrong) == (400, "InvalidInput")

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from kaon.channel import Attachment
+from kaon.resources import attachment
 from kaon.resources.agent import AGENT
 from kaon.resources.types import new_id
 from tests.api.cloud import Cloud
@@ -83,6 +85,75 @@ async def test_a_port_gets_its_address_when_its_host_is_known(cloud: Cloud) -> N
     port = await cloud.made(ADMIN, "/ports", network_id=plain["id"])
     assert port["ip_allocation"] == "immediate" and port["fixed_ips"]
     assert (await cloud.made(ADMIN, "/ports", network_id=plain["id"], fixed_ips=[]))["ip_allocation"] == "none"
+
+
+async def test_an_attached_port_gets_its_address_where_the_agent_is(cloud: Cloud) -> None:
+    place = await routed(cloud)
+    port = await cloud.made(ADMIN, "/ports", network_id=place.network["id"])
+    await cloud.store.write(lambda tx: attachment.attach(tx, "host2", Attachment(port_id=port["id"], tap="vnet0")))
+    _, body = await cloud(ADMIN, "GET", f"/ports/{port['id']}")
+    assert [item["subnet_id"] for item in body["port"]["fixed_ips"]] == [place.subnets[1]["id"]]
+    assert body["port"]["ip_allocation"] == "immediate"
+
+
+async def test_hosts_form_addresses_in_the_subnets_of_their_own_segment_only(cloud: Cloud) -> None:
+    place = await routed(cloud)
+    slaac = {"ip_version": 6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    six = [
+        await cloud.made(
+            ADMIN,
+            "/subnets",
+            network_id=place.network["id"],
+            cidr=f"2001:db8:{n}::/64",
+            segment_id=place.segments[n - 1],
+            **slaac,
+        )
+        for n in (1, 2)
+    ]
+    deferred = await cloud.made(ADMIN, "/ports", network_id=place.network["id"])
+    assert deferred["fixed_ips"] == []
+    mac = "fa:16:3e:00:00:07"
+    body = {"port": {"binding:host_id": "host1", "mac_address": mac}}
+    status, answer = await cloud(ADMIN, "PUT", f"/ports/{deferred['id']}", body)
+    assert status == 200
+    held = answer["port"]["fixed_ips"]
+    assert {item["subnet_id"] for item in held} == {place.subnets[0]["id"], six[0]["id"]}
+    assert "2001:db8:1::f816:3eff:fe00:7" in {
+        item["ip_address"].replace("2001:db8:1:0:", "2001:db8:1::") for item in held
+    }
+    # Not bound, but by its address it is in the second rack.
+    chosen = [{"subnet_id": place.subnets[1]["id"]}]
+    unbound = await cloud.made(ADMIN, "/ports", network_id=place.network["id"], fixed_ips=chosen)
+    waiting = await cloud.made(ADMIN, "/ports", network_id=place.network["id"])
+    more = await cloud.made(
+        ADMIN, "/subnets", network_id=place.network["id"], cidr="2001:db8:3::/64", segment_id=place.segments[1], **slaac
+    )
+    holders = set()
+    for port in (deferred, unbound, waiting):
+        _, body = await cloud(ADMIN, "GET", f"/ports/{port['id']}")
+        if any(item["subnet_id"] == more["id"] for item in body["port"]["fixed_ips"]):
+            holders.add(port["id"])
+    assert holders == {unbound["id"]}
+
+
+async def test_the_last_subnet_that_gives_a_port_its_address_stays(cloud: Cloud) -> None:
+    net = await cloud.made(ADMIN, "/networks")
+    _, body = await cloud(ADMIN, "GET", f"/segments?network_id={net['id']}")
+    slaac = {"ip_version": 6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    one, two = [
+        await cloud.made(
+            ADMIN,
+            "/subnets",
+            network_id=net["id"],
+            cidr=f"2001:db8:{n}::/64",
+            segment_id=body["segments"][0]["id"],
+            **slaac,
+        )
+        for n in (1, 2)
+    ]
+    await cloud.made(ADMIN, "/ports", network_id=net["id"], **{"binding:host_id": "anywhere"})
+    assert (await cloud(ADMIN, "DELETE", f"/subnets/{one['id']}"))[0] == 204
+    assert await refused(cloud, "DELETE", f"/subnets/{two['id']}", None) == (409, "SubnetInUse")
 
 
 async def test_a_host_that_reaches_no_segment_or_the_wrong_one_is_refused(cloud: Cloud) -> None:

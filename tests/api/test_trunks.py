@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from kaon.channel import Attachment
+from kaon.resources import attachment
+from kaon.resources.errors import ApiError
 from tests.api.cloud import Cloud
 
 
@@ -82,6 +85,17 @@ async def test_a_port_stays_while_a_trunk_has_it_and_is_in_one_trunk_only(cloud:
     assert (await shown(cloud, other))["device_owner"] == "" and "trunk_details" not in await shown(cloud, other)
     _, body = await cloud("member:red", "GET", "/trunks")
     assert [item["id"] for item in body["trunks"]] == [trunk["id"]]
+
+
+async def test_a_sub_port_is_reached_through_its_parent_only(cloud: Cloud) -> None:
+    parent, sub = await port_on(cloud), await port_on(cloud)
+    trunk = await cloud.made("member:red", "/trunks", port_id=parent["id"], sub_ports=[vlan(sub, 7)])
+    place = Attachment(port_id=sub["id"], netns="vm")
+    with pytest.raises(ApiError, match=f"sub-port of trunk {trunk['id']}"):
+        await cloud.store.write(lambda tx: attachment.attach(tx, "a", place))
+    await cloud("member:red", "PUT", f"/trunks/{trunk['id']}/remove_subports", {"sub_ports": [{"port_id": sub["id"]}]})
+    bound = await cloud.store.write(lambda tx: attachment.attach(tx, "a", place))
+    assert bound["binding:host_id"] == "a"
 
 
 async def test_a_sub_port_has_a_vlan_tag_of_its_own(cloud: Cloud) -> None:

@@ -113,6 +113,38 @@ def test_a_provider_network_is_joined_to_the_operators_bridge_or_takes_the_opera
     assert len(rows(state, Bridge)) == 3
 
 
+def segment(physical: str | None) -> dict[str, object]:
+    """One of a network's segments: a VLAN, or a tunnel where there is no physical network."""
+    kind, number = ("vlan", 7) if physical else ("vxlan", 8)
+    return {
+        "provider:network_type": kind,
+        "provider:physical_network": physical,
+        "provider:segmentation_id": number,
+    }
+
+
+def test_of_several_segments_that_which_the_host_reaches_carries_the_network() -> None:
+    cloud = Cloud()
+    for number, (name, places) in enumerate(
+        (("mapped", ("far", "ext", "wire")), ("tunnel", ("far", None)), ("nowhere", ("far", "beyond"))), 1
+    ):
+        several = {"provider:physical_network": None, "segments": [segment(place) for place in places]}
+        network = cloud.network(name, number, f"10.0.{number}.0/24", **several)
+        cloud.attach(cloud.port(name, network, f"10.0.{number}.5", port_security_enabled=False), netns=name)
+    state = desired(cloud)
+    far, _ = names.patch(named("mapped"))
+    assert isinstance(rows(state, Veth)["", far].value, Veth)
+    assert {name for _, name in rows(state, Bridge)} == {names.bridge(named(name)) for name in ("mapped", "tunnel")}
+    told = state.port_states([])
+    assert told[named("tunnel")] == told[named("mapped")] == PortState("ACTIVE")
+    lost = told[named("nowhere")]
+    assert lost.status == "DOWN"
+    assert "reaches no segment" in lost.reason and "beyond, far" in lost.reason
+    cloud.put("network", named("nowhere"), segments=[segment("far"), segment("ext")])
+    state.apply(cloud.take())
+    assert state.port_states([])[named("nowhere")] == PortState("ACTIVE")
+
+
 def test_what_is_administratively_down_keeps_its_interface_and_carries_nothing() -> None:
     cloud, network, port = one_port()
     cloud.attach(port, netns="i")

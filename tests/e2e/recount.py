@@ -119,8 +119,10 @@ def _addresses(conn: sa.Connection, held: Records) -> Iterator[str]:
 def _numbers(conn: sa.Connection, held: Records) -> Iterator[str]:
     networks = _of(held, network.NETWORK.name)
     yield from _pool(conn, network.ZONES, [(1, 2**16 - 1)], {item["zone"] for item in networks})
-    tunnels = {item["provider:segmentation_id"] for item in networks if item["provider:network_type"] == "vxlan"}
-    yield from _pool(conn, allocation.VNIS, [(1, 2**24 - 1)], tunnels)
+    segments = [allocation.of(item) for item in _of(held, "segment")]
+    for kind in allocation.TUNNELS:
+        taken = {item.number for item in segments if item.kind == kind and item.number is not None}
+        yield from _pool(conn, allocation.pool(kind, None), [allocation.LIMITS[kind]], taken)
 
 
 def _pool(conn: sa.Connection, pool: str, whole: list[tuple[int, int]], taken: set[int]) -> Iterator[str]:
@@ -142,6 +144,7 @@ REFERENCES = {
     "router_id": "router",
     "security_group_id": "security_group",
     "port_id": "port",
+    "segment_id": "segment",
 }
 """Attribute -> the kind of record that it names."""
 

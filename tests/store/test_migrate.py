@@ -14,8 +14,13 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 
 import kaon.identity.tables  # noqa: F401 (its tables belong to the schema)
-from kaon.resources import ranges
-from kaon.resources.catalog import first_starts, resources
+from kaon.resources import ranges, records
+from kaon.resources.catalog import first_starts, resources, starts
+from kaon.resources.declare import named
+from kaon.resources.errors import ApiError
+from kaon.resources.segments import allocation
+from kaon.resources.segments.allocation import Segment
+from kaon.resources.segments.segment import SEGMENT
 from kaon.store import journal, migrate, sqlite
 from kaon.store.engine import Store
 from kaon.store.schema import metadata
@@ -121,6 +126,29 @@ async def test_an_older_database_is_brought_up_with_what_it_holds(
             cached.cache_clear()
 
 
+async def test_ports_of_before_have_what_new_ones_have_and_a_record_of_their_binding(tmp_path: Path) -> None:
+    path = tmp_path / "kaon.db"
+    writing, _ = sqlite.engines(path)
+    with writing.connect() as conn, conn.begin():
+        migrate.run_revisions(conn, "0001")
+        for id, host, owner in (("1", "a", "compute:kaon"), ("2", "", "compute:nova"), ("3", "a", "network:dhcp")):
+            conn.execute(
+                sa.text(
+                    "INSERT INTO ports (id, binding_host_id, device_owner, binding_vif_type, binding_vif_details, "
+                    "binding_vnic_type, binding_profile) VALUES (:id, :host, :owner, 'tap', '{}', 'normal', :slot)"
+                ),
+                {"id": id, "host": host, "owner": owner, "slot": '{"x": 1}'},
+            )
+    writing.dispose()
+    store = await migrate.open_store(path)
+    (binding,) = store.read_now(lambda conn: records.select(conn, named("port_binding")))
+    assert (binding["port_id"], binding["host"], binding["status"]) == ("1", "a", "ACTIVE")
+    assert (binding["vif_type"], binding["profile"]) == ("tap", {"x": 1})
+    for port in store.read_now(lambda conn: records.select(conn, named("port"))):
+        assert (port["propagate_uplink_status"], port["dns_domain"], port["hints"]) == (True, "", None)
+    store.close()
+
+
 async def test_what_was_journalled_before_there_were_owners_has_them_now(tmp_path: Path) -> None:
     path = tmp_path / "kaon.db"
     writing, _ = sqlite.engines(path)
@@ -154,3 +182,44 @@ def test_the_revisions_are_sql_that_postgresql_takes_too() -> None:
     made = set(re.findall(r"CREATE TABLE (\w+)", text.getvalue()))
     assert made == {*metadata.tables, "alembic_version"}
     assert "SERIAL" in text.getvalue() and "AUTOINCREMENT" not in text.getvalue()
+
+
+async def test_networks_from_before_there_were_segments_have_one_now_and_keep_their_identifier(tmp_path: Path) -> None:
+    """All tunnels took their identifiers from one pool then, and VLANs from none."""
+    path = tmp_path / "kaon.db"
+    store = await migrate.open_store(path)
+    store.close()
+    path.unlink()
+    writing, _ = sqlite.engines(path)
+    carried = [("vxlan", None, 1), ("gre", None, 2), ("vlan", "rack1", 10), ("flat", "public", None)]
+    with writing.connect() as conn, conn.begin():
+        migrate.run_revisions(conn, "0001")
+        for number, (kind, physical, identifier) in enumerate(carried):
+            conn.execute(
+                sa.text(
+                    "INSERT INTO networks (id, project_id, mtu, revision_number, provider_network_type, "
+                    "provider_physical_network, provider_segmentation_id) "
+                    "VALUES (:id, 'red', 1450, 0, :kind, :physical, :identifier)"
+                ),
+                {"id": f"net-{number}", "kind": kind, "physical": physical, "identifier": identifier},
+            )
+        conn.execute(sa.insert(ranges.FREE), {"pool": "vxlan", "first": f"{3:032x}", "last": f"{2**24 - 1:032x}"})
+    writing.dispose()
+    store = await migrate.open_store(path)
+    for _ in range(2):
+        for start in starts():
+            await store.write(start)
+    held = store.read_now(lambda conn: records.select(conn, SEGMENT))
+    assert sorted((item["network_id"], item["segmentation_id"] or 0) for item in held) == [
+        ("net-0", 1),
+        ("net-1", 2),
+        ("net-2", 10),
+        ("net-3", 0),
+    ]
+    # The identifier of the GRE tunnel is a VXLAN's to take now, and still taken as a GRE tunnel's.
+    assert (await store.write(lambda tx: allocation.reserve(tx, Segment("vxlan"), "red"))).number == 2
+    assert (await store.write(lambda tx: allocation.reserve(tx, Segment("gre"), "red"))).number == 1
+    for taken in (Segment("gre", None, 2), Segment("vlan", "rack1", 10), Segment("flat", "public")):
+        with pytest.raises(ApiError, match="in use"):
+            await store.write(lambda tx, taken=taken: allocation.reserve(tx, taken, "red"))
+    store.close()

@@ -16,7 +16,7 @@ from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
 from kaon.resources import quota, records, types
-from kaon.resources.declare import Action, Resource
+from kaon.resources.declare import Action, Resource, named
 from kaon.resources.errors import ApiError, bad_request, not_found
 from kaon.resources.live import Live
 from kaon.store.engine import Store
@@ -55,9 +55,11 @@ def _below(service: Service, conn: sa.Connection, parent_id: str, caller: Caller
     """The attribute that holds the parent's id, for what is served below one; 404 unless the caller may know of it."""
     if service.resource.within is None:
         return {}
-    held = {service.resource.within[1]: parent_id}
-    service.presenter.demand_parents(conn, held, caller)
-    return held
+    parent, attribute = service.resource.within
+    service.presenter.demand_parents(conn, {attribute: parent_id}, caller)
+    if service.resource.fits is not None:
+        service.resource.fits(records.get(conn, named(parent), parent_id))
+    return {attribute: parent_id}
 
 
 def _found(service: Service, conn: sa.Connection, place: Place, caller: Caller) -> Record:

@@ -73,6 +73,18 @@ def defaults() -> dict[str, str]:
     return found
 
 
+def _renamed(given: dict[str, FileRule]) -> dict[str, FileRule]:
+    """The rules of a file, those about tags under today's names: create_networks_tags is now create_network:tags."""
+    names = {
+        f"{verb}_{resource.collection}_tags": f"{resource.rule(verb)}:tags"
+        for resource in resources()
+        if "tags" in resource.by_name
+        for verb in ("create", "get", "update", "delete")
+    }
+    kept = {name: rule for name, rule in given.items() if name not in names}
+    return {**{names[name]: rule for name, rule in given.items() if name in names}, **kept}
+
+
 class Rules(NamedTuple):
     """The rules in force, as one thing that is exchanged when the file changes: as functions, and as parsed checks."""
 
@@ -104,7 +116,7 @@ class Policy:
         self.rules = self._load()
 
     def _load(self) -> Rules:
-        given = policy_file.read(self.file) if self.file else {}
+        given = _renamed(policy_file.read(self.file)) if self.file else {}
         checks = {**self._parsed}
         if self.file:
             checks.update({name: policy_file.parsed(self.file, name, rule) for name, rule in given.items()})

@@ -41,18 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. Errors that a person can mend are one line, without a traceback."""
     os.environ["PATH"] = with_system_programs(os.environ.get("PATH", ""))
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="kaon",
-        description="OpenStack Networking on one machine, by one command.",
-        epilog="`kaon COMMAND --help` tells about a command.",
-    )
-    parser.add_argument("--version", action="version", version=f"kaon {kaon.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = next((word for word in words if not word.startswith("-")), "")
-    for name, command in COMMANDS.items():
-        child = commands.add_parser(name, help=command.summary, description=command.summary)
-        if name == wanted:
-            importlib.import_module(command.module).configure(child)
+    parser = parser_of(words)
     parsed = parser.parse_args(words)
     module = importlib.import_module(COMMANDS[parsed.command].module)
     try:
@@ -65,6 +54,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kaon {parsed.command}: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of this command line: all commands by name, and the options of the one that it names."""
+    parser = argparse.ArgumentParser(
+        prog="kaon",
+        description="OpenStack Networking on one machine, by one command.",
+        epilog="`kaon COMMAND --help` tells about a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"kaon {kaon.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    for name, command in COMMANDS.items():
+        child = commands.add_parser(name, help=command.summary, description=command.summary)
+        if name == wanted:
+            importlib.import_module(command.module).configure(child)
+    return parser
 
 
 def with_system_programs(path: str) -> str:

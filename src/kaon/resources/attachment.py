@@ -47,6 +47,12 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
             "UnsupportedPortDeviceOwner",
             f"Port {port['id']} belongs to the network itself ({port['device_owner']}) and cannot be attached.",
         )
+    if port["subport_of"]:
+        raise conflict(
+            "PortInUseAsSubPort",
+            f"Port {port['id']} is a sub-port of trunk {port['subport_of']}: it is reached through the trunk's parent "
+            "port. Attach that one, or remove this one from the trunk first.",
+        )
     if port["binding:host_id"] not in ("", host):
         raise conflict(
             "PortBound",
@@ -75,7 +81,7 @@ def attach(tx: Transaction, host: str, place: Place) -> Record:
         PORT,
         port,
         {
-            **port_addresses.on_host(tx, port, host),
+            **port_addresses.on_host(tx, port, host, port["mac_address"]),
             "binding:host_id": host,
             "binding:vif_type": "tap",
             "binding:vif_details": {"port_filter": True, "connectivity": "l2"},

@@ -223,6 +223,8 @@ class Resource:
     """(parent, attribute that holds its id) of what is served below its parent: /floatingips/{id}/port_forwardings."""
     serves: Resource | None = None
     """The resource whose records it serves by another path and under other words; it has no table of its own."""
+    fits: Callable[[Record], None] | None = None
+    """Raises for a parent that can have none of these."""
     member: str = "id"
     """Attribute by which a path below the parent names one, where that is not its id."""
     methods: frozenset[str] = frozenset({"list", "show", "create", "update", "delete"})

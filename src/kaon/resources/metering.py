@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 from kaon.resources import records, types
@@ -89,6 +90,17 @@ def _delete_rule(tx: Transaction, rule: Record) -> None:
     records.delete(tx, METERING_LABEL_RULE, rule)
 
 
+def _prefix(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or "%" in value:
+        raise ValueError(f"'{value}' is not a valid IP subnet")
+    return str(ipaddress.ip_network(value, strict=False))
+
+
+PREFIX = replace(types.nullable(types.CIDR), parse=_prefix)
+"""A prefix, host bits cleared; an address is one of its full length."""
+
 _METHODS = frozenset({"list", "show", "create", "delete"})
 
 METERING_LABEL = Resource(
@@ -120,11 +132,11 @@ METERING_LABEL_RULE = Resource(
         Attribute("metering_label_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("direction", types.one_of(*DIRECTIONS), default=REQUIRED, post=True),
         Attribute("excluded", types.BOOLEAN, default=False, post=True),
-        Attribute("remote_ip_prefix", types.nullable(types.CIDR), default=None, post=True),
+        Attribute("remote_ip_prefix", PREFIX, default=None, post=True),
         *(
             Attribute(
                 name,
-                types.nullable(types.CIDR),
+                PREFIX,
                 default=None,
                 post=True,
                 alias="metering_source_and_destination_fields",

@@ -125,18 +125,18 @@ def update(tx: Transaction, port: Record, body: dict[str, Any]) -> Record:
     if mac != port["mac_address"]:
         _demand_movable(tx, port, mac)
     gives_room = "fixed_ips" in body and dhcp_port.is_waiting(tx, port["fixed_ips"])
-    if "fixed_ips" in body or mac != port["mac_address"]:
-        changes["fixed_ips"] = port_addresses.changed(
-            tx, port, body.get("fixed_ips"), mac, after["binding:host_id"] or ""
-        )
+    host = after["binding:host_id"] or ""
+    moved = {} if "fixed_ips" in body else port_addresses.on_host(tx, port, host, mac)
+    changes |= moved
+    if "fixed_ips" in body or (mac != port["mac_address"] and not moved):
+        changes["fixed_ips"] = port_addresses.changed(tx, port, body.get("fixed_ips"), mac, host)
         port_followers.demand_kept(tx, port, changes["fixed_ips"])
     if "allowed_address_pairs" in body:
         changes["allowed_address_pairs"] = _with_mac(body["allowed_address_pairs"], mac)
     if "extra_dhcp_opts" in body:
         changes["extra_dhcp_opts"] = _options(port["extra_dhcp_opts"], body["extra_dhcp_opts"])
     if "binding:host_id" in body:
-        changes["binding:host_id"] = body["binding:host_id"] or ""
-        changes |= port_addresses.on_host(tx, port, changes["binding:host_id"], "fixed_ips" in body)
+        changes["binding:host_id"] = host
     if {"binding:profile", "trusted"} & body.keys():
         changes["binding:profile"] = trusted.profile(after["trusted"], after["binding:profile"])
     binding.demand_changeable(port, changes)

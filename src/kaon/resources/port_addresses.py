@@ -77,17 +77,16 @@ def first(
     return Addresses(ipam.allocate(tx, id, [*chosen, *added]), IMMEDIATE)
 
 
-def on_host(tx: Transaction, port: Record, host: str, chosen: bool = False) -> dict[str, Any]:
+def on_host(tx: Transaction, port: Record, host: str, mac: str) -> dict[str, Any]:
     """What changes of a port's addresses when it is bound to a host: deferred ones are given to it now.
 
-    `chosen`: the same request says which addresses it is to have. Raises 409 for addresses that do not work there.
+    Raises 409 for addresses that do not work there.
     """
-    if chosen or not host or host == port["binding:host_id"]:
+    if not host or host == port["binding:host_id"]:
         return {}
     subnets = subnets_of(tx, port["network_id"])
     if port["ip_allocation"] == DEFERRED and not port["fixed_ips"]:
-        owner, mac = port["device_owner"], port["mac_address"]
-        return first(tx, port["id"], port["network_id"], owner, mac, None, host)._asdict()
+        return first(tx, port["id"], port["network_id"], port["device_owner"], mac, None, host)._asdict()
     routed.demand_usable(tx, port, subnets, host)
     return {}
 

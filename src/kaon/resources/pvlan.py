@@ -51,6 +51,7 @@ PORT_ATTRIBUTES = tuple(
         post_rule=ADMIN_OR_MEMBER,
         put_rule=ADMIN_OR_MEMBER,
         get_rule=ADMIN_OR_READER,
+        filter=name == "pvlan_type",
         alias="pvlan",
     )
     for name, kind in (

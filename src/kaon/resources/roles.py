@@ -38,6 +38,7 @@ BASE_RULES: dict[str, str] = {
     "admin_or_network_owner": "rule:context_is_admin or project_id:%(network:project_id)s",
     "admin_owner_or_network_owner": "rule:owner or rule:admin_or_network_owner",
     "network_owner": "project_id:%(network:project_id)s",
+    "admin_or_data_plane_int": "rule:context_is_admin or role:data_plane_integrator",
     "admin_only": "rule:context_is_admin",
     "regular_user": "",
     "shared": "field:networks:shared=True",

@@ -45,7 +45,7 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     network = records.update(tx, NETWORK, network, {**changes, key: scope or network[key]})
     host_routes.tell_peers(tx, subnet)
     if ipam.is_auto(subnet):
-        _give_automatic_addresses(tx, subnet)
+        _give_automatic_addresses(tx, subnet, siblings)
     elif network["external_to"]:
         port_followers.give_gateways(tx, subnet)
     dhcp_port.ensure(tx, network["id"])
@@ -57,13 +57,13 @@ def _is_routed(subnets: Iterable[Record]) -> bool:
     return any(item["segment_id"] is not None for item in subnets)
 
 
-def _give_automatic_addresses(tx: Transaction, subnet: Record) -> None:
+def _give_automatic_addresses(tx: Transaction, subnet: Record, siblings: list[Record]) -> None:
     port = named("port")
     for item in records.by(tx.conn, port, network_id=subnet["network_id"]):
         owner = item["device_owner"]
         if subnet["service_types"] and owner not in subnet["service_types"]:
             continue
-        if not routed.serves(tx, subnet, item):
+        if not routed.serves(tx, subnet, siblings, item):
             continue
         added = ipam.allocate(tx, item["id"], ipam.automatic([subnet], item["mac_address"], owner))
         port_followers.follow(tx, records.update(tx, port, item, {"fixed_ips": [*item["fixed_ips"], *added]}))

@@ -49,6 +49,7 @@ from kaon.server.hosts import Hosts
 from kaon.server.metrics import Requests, metrics_routes
 from kaon.server.policy import follow as follow_policy
 from kaon.server.policy import policy_routes
+from kaon.server.web import BoundedHttp
 from kaon.store import journal, migrate
 from kaon.store.engine import Store
 from kaon.store.migrate import epoch, open_store
@@ -218,7 +219,7 @@ def main() -> None:
         interface="asgi3",
         proxy_headers=False,
         loop="none",
-        http="httptools",
+        http=BoundedHttp,
         lifespan="off",
         ws="none",
         access_log=False,

@@ -22,20 +22,20 @@ from kaon.store.transaction import Transaction
 UNPLUGGED = {"vif_type": UNBOUND["binding:vif_type"], "vif_details": UNBOUND["binding:vif_details"]}
 
 
-def _port(tx: Transaction, id: str) -> Record:
-    """A port that may have several bindings; raises 400 for any other."""
-    port = records.get(tx.conn, PORT, id)
+def demand_moving(port: Record) -> None:
+    """Raise 400 for a port of something that does not move between hosts."""
     if not held.may_have_several(port):
         raise bad_request(
-            f"Bad port request: Invalid port {id}. Operation only valid on compute and shared filesystem ports.",
+            f"Bad port request: Invalid port {port['id']}. Operation only valid on compute and shared filesystem "
+            "ports.",
             "BadRequest",
         )
-    return port
 
 
 def create(tx: Transaction, body: dict[str, Any]) -> Record:
     """Bind a port to one more host. A port has an active binding from the beginning, so this one is inactive."""
-    port = _port(tx, body["port_id"])
+    port = records.get(tx.conn, PORT, body["port_id"])
+    demand_moving(port)
     if body["host"] in held.of(tx, port["id"]):
         raise _exists(port["id"], body["host"])
     values = {**body, "id": types.new_id(), "status": held.INACTIVE, **UNPLUGGED}
@@ -48,7 +48,7 @@ def _exists(port_id: str, host: str) -> ApiError:
 
 def update(tx: Transaction, binding: Record, body: dict[str, Any]) -> Record:
     """Store changed attributes; those of the active binding are the port's."""
-    port = _port(tx, binding["port_id"])
+    port = records.get(tx.conn, PORT, binding["port_id"])
     host = str(body.get("host", binding["host"]))
     if host != binding["host"] and host in held.of(tx, port["id"]):
         raise _exists(port["id"], host)
@@ -74,7 +74,7 @@ def _activate(tx: Transaction, binding: Record, _body: dict[str, Any]) -> dict[s
     It is no longer attached on the host that it leaves, which keeps an inactive binding; the agent of the other host
     attaches it. A client gets the binding with nothing around it.
     """
-    port = _port(tx, binding["port_id"])
+    port = records.get(tx.conn, PORT, binding["port_id"])
     if binding["status"] == held.ACTIVE:
         raise conflict(
             "PortBindingAlreadyActive",
@@ -113,6 +113,7 @@ _HOST = Type(_host, sa.String(255), {"type": "string", "minLength": 1, "maxLengt
 
 _ATTRIBUTES = standard(
     Attribute("port_id", types.UUID, internal=True, index=True),
+    Attribute("project_id", types.text(255), post=True, shown=False, filter=False, sort=False),
     Attribute("host", _HOST, default=REQUIRED, post=True, put=True),
     Attribute("vif_type", types.text(64)),
     Attribute("vif_details", types.MAPPING, filter=False, sort=False),
@@ -139,6 +140,7 @@ PORT_BINDING = Resource(
     delete_rule=SERVICE,
     actions=(Action("activate", _activate, SERVICE),),
     within=("port", "port_id"),
+    fits=demand_moving,
     member="host",
     document="binding",
     documents="bindings",

@@ -38,6 +38,7 @@ def follow(tx: Transaction, port: Record) -> None:
         return
     values = {
         "port_id": port["id"],
+        "project_id": port["project_id"],
         "host": host,
         "status": ACTIVE,
         **{name: port[f"binding:{name}"] for name in ("vnic_type", "profile", "vif_type", "vif_details")},

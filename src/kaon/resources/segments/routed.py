@@ -126,12 +126,15 @@ def _subnet_of(wish: dict[str, Any], subnets: Sequence[Record]) -> Record | None
     return None
 
 
-def serves(tx: Transaction, subnet: Record, port: Record) -> bool:
-    """Whether a port that is there already can have an address in a subnet of its network."""
-    if subnet["segment_id"] is None or port["device_owner"].startswith("network:"):
+def serves(tx: Transaction, subnet: Record, siblings: Sequence[Record], port: Record) -> bool:
+    """Whether a port that is there already is where a new subnet of its network is."""
+    segment_id, host = subnet["segment_id"], port["binding:host_id"]
+    if segment_id is None or port["device_owner"].startswith("network:"):
         return True
-    host = port["binding:host_id"]
-    return bool(host) and bool(_reached(tx, host, {subnet["segment_id"]}))
+    beside = {item["id"] for item in siblings if item["segment_id"] == segment_id}
+    if any(item["subnet_id"] in beside for item in port["fixed_ips"]):
+        return True
+    return bool(host) and bool(_reached(tx, host, {segment_id}))
 
 
 def demand_usable(tx: Transaction, port: Record, subnets: list[Record], host: str) -> None:

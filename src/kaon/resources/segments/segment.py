@@ -190,6 +190,7 @@ SEGMENT = Resource(
     collection="segments",
     attributes=standard(
         Attribute("name", types.nullable(types.name()), default=None, post=True, put=True, index=True),
+        Attribute("description", types.nullable(types.text(255)), default=None, post=True, put=True),
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("physical_network", types.nullable(types.text(64)), default=None, post=True),
         Attribute("network_type", types.one_of(*allocation.TYPES), default=REQUIRED, post=True),
@@ -198,6 +199,7 @@ SEGMENT = Resource(
         ),
         Attribute("place", types.integer(0), internal=True),
         named=False,
+        description=False,
         owned=False,
     ),
     create=create,

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from kaon.resources import records, types
+from kaon.resources import records, types, visible
 from kaon.resources.errors import ApiError, conflict, invalid
 from kaon.resources.network import NETWORK
-from kaon.resources.port import PORT
 from kaon.resources.types import Type
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -107,12 +106,8 @@ class Plugged(NamedTuple):
 
 def plugged(tx: Transaction, id: str) -> Plugged:
     """A port that the caller may use; 404 for what is another's."""
-    port = records.get(tx.conn, PORT, id)
-    network = records.get(tx.conn, NETWORK, port["network_id"])
-    privileged = tx.caller.is_admin or tx.caller.is_service
-    if not privileged and tx.caller.project_id not in (port["project_id"], network["project_id"]):
-        raise records.missing(PORT, id)
-    return Plugged(port, network)
+    port = visible.port(tx, id)
+    return Plugged(port, records.get(tx.conn, NETWORK, port["network_id"]))
 
 
 def demand_in_no_trunk(port: Record) -> None:

@@ -193,6 +193,7 @@ def upgrade() -> None:
         "port_bindings",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("port_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("vif_type", sa.String(length=64), nullable=True),
         sa.Column("vif_details", sa.JSON(), nullable=True),
@@ -349,12 +350,12 @@ def upgrade() -> None:
         "segments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("network_id", sa.String(length=36), nullable=True),
         sa.Column("physical_network", sa.String(length=64), nullable=True),
         sa.Column("network_type", sa.String(length=64), nullable=True),
         sa.Column("segmentation_id", sa.BigInteger(), nullable=True),
         sa.Column("place", sa.BigInteger(), nullable=True),
-        sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.String(length=32), nullable=True),
         sa.Column("updated_at", sa.String(length=32), nullable=True),
         sa.Column("revision_number", sa.BigInteger(), nullable=True),
@@ -495,3 +496,10 @@ def upgrade() -> None:
     )
     own = (journal.c[name]["project_id"].as_string() for name in ("after", "before"))
     op.execute(sa.update(journal).values(owner_id=sa.func.coalesce(*own, "")))
+    # What an instance's port is bound to is also a record now; the port's id serves for its only binding.
+    op.execute(
+        "INSERT INTO port_bindings (id, port_id, project_id, host, status, vif_type, vif_details, vnic_type, profile, "
+        "created_at, updated_at, revision_number) SELECT id, id, project_id, binding_host_id, 'ACTIVE', "
+        "binding_vif_type, binding_vif_details, binding_vnic_type, binding_profile, created_at, updated_at, 0 "
+        "FROM ports WHERE binding_host_id <> '' AND (device_owner LIKE 'compute:%' OR device_owner LIKE 'manila:%')"
+    )
