@@ -1,9 +1,9 @@
 """How fast Kaon is on this machine, and what is to be reached: `python -m bench`, one table.
 
 It starts a Kaon of its own, in a network and mount namespace of its own: no interface of the machine is touched, and
-nothing stays. The parts: `start` (an empty Kaon until /healthz), `api` (requests, durable commits included), `crowd`
-(a project's lists among 100,000 foreign ports), `wiring` (packets: attach, security groups, restart, memory). Load and
-server share the cores of the machine.
+nothing stays. The parts: `start` (an empty Kaon until /healthz), `api` (requests, durable commits included), `policy`
+(its part of a request), `crowd` (a project's lists among 100,000 foreign ports), `wiring` (packets: attach, security
+groups, restart, memory). Load and server share the cores of the machine.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import api, crowd, measure, wiring
+from bench import api, crowd, measure, policy, wiring
 from bench.figures import Figure, table
 from bench.server import kaon
 from kaon.cli import rootless
 
-PARTS = ("start", "api", "crowd", "wiring")
+PARTS = ("start", "api", "policy", "crowd", "wiring")
 WIDTH = 170
 """Columns of the table where there is no terminal to say."""
 Show = Callable[[str], None]
@@ -79,6 +79,9 @@ def main() -> None:
             figures += starts("linux", 1 if quick else 5, status.update)
         if "api" in parts:
             figures += requests("fake", 50 if quick else 200, [1000] if quick else [1000, 5000], status.update)
+        if "policy" in parts:
+            status.update("policy")
+            figures += policy.run(50 if quick else 200)
         if "crowd" in parts:
             figures += among_others("fake", 10_000 if quick else 100_000, status.update)
         if "wiring" in parts:

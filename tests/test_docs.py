@@ -57,7 +57,7 @@ def test_what_the_pages_tell_to_run_runs(block: Block, kaon: Running) -> None:
     done = subprocess.run(
         programs[block.language],
         input=block.text,
-        env=kaon.environment,
+        env=kaon.environment | {"KAON_DATA": str(kaon.data)},
         cwd=kaon.data.parent,
         capture_output=True,
         text=True,

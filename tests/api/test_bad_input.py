@@ -110,7 +110,7 @@ class Watch:
 async def _port(cloud: Cloud) -> dict[str, Any]:
     network = await cloud.made("member:red", "/networks")
     await cloud.made("member:red", "/subnets", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
-    return await cloud.made("member:red", "/ports", network_id=network["id"])
+    return await cloud.made("member:red", "/ports", network_id=network["id"], device_owner="compute:nova")
 
 
 async def _local_ip(cloud: Cloud) -> dict[str, Any]:

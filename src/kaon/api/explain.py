@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from oslo_policy import _checks
 
-from kaon.api.checks import ATTRIBUTE, compiled
-from kaon.api.policy import FieldCheck, Policy, Target
+from kaon.api.checks import ATTRIBUTE, FieldCheck, Target, compiled
+from kaon.api.policy import Policy
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from oslo_config import cfg
 from oslo_policy import _checks, _parser, policy
 
 from kaon.api import policy_file
-from kaon.api.checks import Test, compiled
+from kaon.api.checks import FieldCheck, Target, Test, compiled
 from kaon.api.policy_file import FileRule
 from kaon.caller import Caller
 from kaon.resources.catalog import calls, resources
@@ -21,34 +20,7 @@ from kaon.resources.errors import forbidden
 from kaon.resources.roles import BASE_RULES
 from kaon.store.journal import Record
 
-Target = Mapping[str, Any]
-
 log = logging.getLogger("kaon.api.policy")
-
-
-class FieldCheck(_checks.Check):
-    """``field:networks:shared=True``: an attribute of the target has a value, as in Neutron's policy language.
-
-    On a target of another kind it is the attribute of the target's parent: a port's network.
-    """
-
-    def __init__(self, kind: str, match: str) -> None:
-        super().__init__(kind, match)
-        collection, _, condition = match.partition(":")
-        self.name, _, value = condition.rpartition("=")
-        self._of_parent = f"{collection.removesuffix('s')}:{self.name}"
-        self._value = {"True": True, "False": False}.get(value, value)
-        self._regex = re.compile(value[1:]) if value.startswith("~") else None
-
-    def value_in(self, target: Target) -> Any:
-        """What the target has there; None for nothing."""
-        return target.get(self._of_parent, target.get(self.name))
-
-    def __call__(self, target: Target, creds: Any, enforcer: Any, current_rule: Any = None) -> bool:
-        value = self.value_in(target)
-        if self._regex:
-            return isinstance(value, str) and self._regex.match(value) is not None
-        return bool(value == self._value)
 
 
 def credentials(caller: Caller) -> dict[str, Any]:
@@ -59,9 +31,25 @@ def credentials(caller: Caller) -> dict[str, Any]:
         "tenant_id": caller.project_id,
         "domain_id": caller.domain_id or None,
         "system_scope": "all" if caller.system else None,
-        "roles": list(caller.roles),
+        "roles": caller.roles,
         "is_admin": caller.is_admin,
     }
+
+
+_NOTHING: frozenset[str] = frozenset()
+_ABSENT = object()
+
+
+def _is_of_no_project(creds: Mapping[str, Any]) -> bool:
+    """Whether the token is one of the system or of a domain."""
+    return bool(creds["system_scope"] or creds["domain_id"])
+
+
+def _holds(test: Test, target: Target, creds: Mapping[str, Any]) -> bool:
+    try:
+        return test(target, creds)
+    except KeyError:  # the check reads an attribute that the target has not
+        return False
 
 
 def defaults() -> dict[str, str]:
@@ -92,6 +80,32 @@ class Rules(NamedTuple):
     checks: dict[str, Any]
     given: dict[str, FileRule]
     """Those that come from the file."""
+    reads: dict[str, list[tuple[Test, list[str]]]]
+    """By resource: each test on which it depends whether attributes are seen, and these attributes."""
+    writes: dict[str, dict[str, tuple[Any, bool]]]
+    """By rule of a creation or update: attributes with rules of their own, what they hold where nobody sets them, and
+    whether there are rules for their parts."""
+
+
+def _reads(resource: Resource, tests: Mapping[str, Test]) -> list[tuple[Test, list[str]]]:
+    found: dict[Test, list[str]] = {}
+    for attribute in resource.attributes:
+        if attribute.get_rule:
+            test = tests.get(f"{resource.rule('get')}:{attribute.name}") or tests["default"]
+            found.setdefault(test, []).append(attribute.name)
+    return list(found.items())
+
+
+def _writes(resource: Resource, verb: str, tests: Mapping[str, Test]) -> dict[str, tuple[Any, bool]]:
+    rule = resource.rule(verb)
+    return {
+        attribute.name: (
+            _ABSENT if attribute.default in (REQUIRED, UNSET) else attribute.default,
+            any(name.startswith(f"{rule}:{attribute.name}:") for name in tests),
+        )
+        for attribute in resource.attributes
+        if (attribute.post_rule if verb == "create" else attribute.put_rule)
+    }
 
 
 class Policy:
@@ -124,7 +138,14 @@ class Policy:
         for name in policy_file.unused(given, self.defaults, checks):
             hint = policy_file.nearest(name, self.defaults)
             log.warning("policy rule that Kaon never asks", extra={"file": str(self.file), "rule": name + hint})
-        return Rules(compiled(checks, self.enforcer), checks, given)
+        tests = compiled(checks, self.enforcer)
+        reads = {resource.name: _reads(resource, tests) for resource in resources()}
+        writes = {
+            resource.rule(verb): _writes(resource, verb, tests)
+            for resource in resources()
+            for verb in ("create", "update")
+        }
+        return Rules(tests, checks, given, reads, writes)
 
     def refresh(self) -> bool:
         """Take over the file if it has changed; whether it had. Raises PolicyError, and keeps the rules it had then."""
@@ -140,14 +161,10 @@ class Policy:
 
         All rules are about projects: with a token of the system or of a domain none holds, as with Neutron.
         """
-        if creds["system_scope"] or creds["domain_id"]:
+        if _is_of_no_project(creds):
             return False
         tests = self.rules.tests
-        test = tests.get(rule) or tests["default"]
-        try:
-            return test(target, creds)
-        except KeyError:  # the check reads an attribute that the target has not
-            return False
+        return _holds(tests.get(rule) or tests["default"], target, creds)
 
     def demand(self, rule: str, target: Target, creds: Mapping[str, Any]) -> None:
         """Raise 403 PolicyNotAuthorized unless the rule holds."""
@@ -160,31 +177,47 @@ class Policy:
         """Demand the resource's rule for a creation or update, and that of each attribute that the client set."""
         rule = resource.rule(verb)
         self.demand(rule, target, creds)
-        for name, value in body.items():
-            attribute = resource.by_name[name]
-            if not (attribute.post_rule if verb == "create" else attribute.put_rule):
-                continue
-            if verb == "create" and attribute.default not in (REQUIRED, UNSET) and value == attribute.default:
-                continue
-            self.demand(f"{rule}:{name}", target, creds)
-            self.demand_parts(f"{rule}:{name}", value, target, creds)
+        tests = self.rules.tests
+        # Many attributes have the same check: it is asked once.
+        held = {tests.get(rule)}
+        for name in self._written(verb, rule, body):
+            test = tests.get(name)
+            if test is None or test not in held:
+                self.demand(name, target, creds)
+                held.add(test)
 
-    def demand_parts(self, rule: str, value: Any, target: Target, creds: Mapping[str, Any]) -> None:
-        """Rules for parts of a structured value, such as ``create_port:fixed_ips:ip_address``, and for theirs."""
+    def _written(self, verb: str, rule: str, body: Mapping[str, Any]) -> Iterator[str]:
+        """The rules of what a body sets: of attributes, and of parts of them."""
+        for name, (default, has_parts) in self.rules.writes[rule].items():
+            value = body.get(name, _ABSENT)
+            if value is _ABSENT or (verb == "create" and value == default):
+                continue
+            yield f"{rule}:{name}"
+            if has_parts:
+                yield from self._parts(f"{rule}:{name}", value)
+
+    def _parts(self, rule: str, value: Any) -> Iterator[str]:
+        """The rules of parts of a structured value, such as ``create_port:fixed_ips:ip_address``, and of theirs."""
         parts = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, dict)]
         for name in sorted({key for part in parts for key in part}):
             if f"{rule}:{name}" in self.rules.tests:
-                self.demand(f"{rule}:{name}", target, creds)
+                yield f"{rule}:{name}"
                 for part in parts:
-                    self.demand_parts(f"{rule}:{name}", part.get(name), target, creds)
+                    yield from self._parts(f"{rule}:{name}", part.get(name))
+
+    def demand_parts(self, rule: str, value: Any, target: Target, creds: Mapping[str, Any]) -> None:
+        """Demand the rules of the parts of what an action is given."""
+        for name in self._parts(rule, value):
+            self.demand(name, target, creds)
 
     def hidden(self, resource: Resource, target: Target, creds: Mapping[str, Any]) -> frozenset[str]:
         """Attributes of this target that the caller may not see."""
-        return frozenset(
-            attribute.name
-            for attribute in resource.attributes
-            if attribute.get_rule and not self.allows(f"{resource.rule('get')}:{attribute.name}", target, creds)
-        )
+        reads = self.rules.reads[resource.name]
+        if not reads:
+            return _NOTHING
+        if _is_of_no_project(creds):
+            return frozenset(name for _, names in reads for name in names)
+        return frozenset(name for test, names in reads if not _holds(test, target, creds) for name in names)
 
 
 def target_of(resource: Resource, record: Record, caller: Caller, parents: Mapping[str, str]) -> dict[str, Any]:
