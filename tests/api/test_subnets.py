@@ -286,7 +286,6 @@ async def test_filters(cloud: Cloud, net: dict[str, Any]) -> None:
         ("enable_dhcp=false", ["six"]),
         (f"network_id={net['id']}", ["four", "six"]),
         ("gateway_ip=", ["six"]),
-        ("ip_version=nonsense", []),
     ):
         _, body = await cloud("member:red", "GET", f"/subnets?{query}&sort_key=name&sort_dir=asc&fields=name")
         assert [item["name"] for item in body["subnets"]] == names, query
