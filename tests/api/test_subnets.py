@@ -82,7 +82,7 @@ async def test_default_pools_leave_out_the_gateway(
             "OutOfBoundsAllocationPool",
             "10.0.1.9",
         ),
-        ({"allocation_pools": [{"start": "10.0.0.2"}]}, 400, "InvalidInput", "Expected keys not found: end"),
+        ({"allocation_pools": [{"start": "10.0.0.2"}]}, 400, "HTTPBadRequest", "Expected keys not found: end"),
         (
             {"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]},
             409,

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from kaon.resources import dns, ha_network, pvlan, sharing, types
 from kaon.resources.declare import UNSET, Attribute, standard
 from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.resources.segments.allocation import TYPES
 
+
+def _network_type(value: Any) -> str:
+    kind = str(types.text(32).parse(value))
+    if kind not in TYPES:
+        raise types.unconverted(f"network_type value '{kind}' not supported")
+    return kind
+
+
+_TYPE = replace(types.one_of(*TYPES), parse=_network_type)
+
 _PROVIDER = {
     f"provider:{name}": types.or_null(kind)
     for name, kind in (
-        ("network_type", types.converted(types.one_of(*TYPES))),
+        ("network_type", _TYPE),
         ("physical_network", types.text(64)),
         ("segmentation_id", types.integer(0, 2**32 - 1)),
     )

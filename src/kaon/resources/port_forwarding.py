@@ -46,7 +46,7 @@ def _span(value: Any) -> str | None:
 PORTS = types.Type(
     _span, sa.String(11), {"anyOf": [{"type": "string", "pattern": "^[0-9]+(:[0-9]+)?$"}, {"type": "null"}]}
 )
-PORT_NUMBER = types.nullable(types.integer(1, 65535))
+PORT_NUMBER = types.unchanged(types.nullable(types.integer(1, 65535)))
 
 
 def _bounds(span: str) -> tuple[int, int]:

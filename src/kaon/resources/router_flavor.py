@@ -78,7 +78,9 @@ def is_used(tx: Transaction, flavor_id: str) -> bool:
     return tx.execute(sa.select(router.id).where(router.flavor_id == flavor_id).limit(1)).first() is not None
 
 
-ATTRIBUTE = Attribute("flavor_id", types.nullable(types.UUID), default=UNSET, post=True, index=True, alias="l3-flavors")
+ATTRIBUTE = Attribute(
+    "flavor_id", types.nullable(types.ANY_ID), default=UNSET, post=True, index=True, alias="l3-flavors"
+)
 
 EXTENSIONS = (
     Extension("l3-flavors", "Router Flavor Extension", "Flavor support for routers.", "2016-05-17T00:00:00-00:00"),

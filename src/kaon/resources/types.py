@@ -53,6 +53,18 @@ def converted(inner: Type) -> Type:
     return replace(inner, parse=parse)
 
 
+def unchanged(inner: Type) -> Type:
+    """The same type where Neutron only looks at a value and converts nothing: what it refuses is HTTPBadRequest."""
+
+    def parse(value: Any) -> Any:
+        try:
+            return inner.parse(value)
+        except InvalidValue as error:
+            raise ValueError(error.message) from None
+
+    return replace(inner, parse=parse)
+
+
 def _text(limit: int) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if not isinstance(value, str):
