@@ -27,7 +27,7 @@ async def agents(cloud: Cloud, query: str = "") -> list[dict[str, Any]]:
 
 async def test_a_host_is_shown_as_the_agents_that_tools_look_for(cloud: Cloud) -> None:
     await report(cloud)
-    found = await agents(cloud, "?sort_key=agent_type")
+    found = await agents(cloud, "?sort_key=agent_type&sort_dir=asc")
     assert [item["agent_type"] for item in found] == TYPES
     assert {(item["host"], item["binary"], item["admin_state_up"]) for item in found} == {
         ("host-1", "kaon-agent", True)

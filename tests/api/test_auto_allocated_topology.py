@@ -23,7 +23,7 @@ async def test_the_first_question_makes_a_network_that_reaches_outside_and_the_n
 
     _, body = await cloud("member:red", "GET", "/auto-allocated-topology/red")
     network = body["auto_allocated_topology"]["id"]
-    _, body = await cloud("member:red", "GET", f"/subnets?network_id={network}&sort_key=ip_version")
+    _, body = await cloud("member:red", "GET", f"/subnets?network_id={network}&sort_key=ip_version&sort_dir=asc")
     assert [item["cidr"] for item in body["subnets"]] == ["10.0.0.0/26", "fd12:67:1::/64"]
     _, body = await cloud("member:red", "GET", "/routers")
     assert [item["external_gateway_info"]["network_id"] for item in body["routers"]] == [public]

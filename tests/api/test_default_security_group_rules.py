@@ -7,6 +7,8 @@ from typing import Any
 from tests.api.cloud import Cloud
 
 SSH = {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+USE = {"used_in_default_sg": False, "used_in_non_default_sg": True}
+NEW = {**SSH, **USE}
 
 
 async def admitted(cloud: Cloud, group: dict[str, Any]) -> list[tuple[str, str, int | None]]:
@@ -17,7 +19,7 @@ async def admitted(cloud: Cloud, group: dict[str, Any]) -> list[tuple[str, str, 
 
 async def test_a_new_default_rule_is_in_the_groups_made_after_it_of_its_kind_alone(cloud: Cloud) -> None:
     before = await cloud.made("member:red", "/security-groups", name="before")
-    rule = await cloud.made("admin:ops", "/default-security-group-rules", **SSH)
+    rule = await cloud.made("admin:ops", "/default-security-group-rules", **NEW)
     after = await cloud.made("member:red", "/security-groups", name="after")
     out = [("egress", "IPv4", 0), ("egress", "IPv6", 0)]
     assert await admitted(cloud, before) == out
@@ -44,7 +46,7 @@ async def test_what_a_default_rule_names_stays_open_to_all(cloud: Cloud) -> None
     wish = {"object_type": "address_group", "object_id": group["id"], "action": "access_as_shared"}
     policy = await cloud.made("admin:ops", "/rbac-policies", **wish, target_tenant="*")
     rule = await cloud.made(
-        "admin:ops", "/default-security-group-rules", direction="ingress", remote_address_group_id=group["id"]
+        "admin:ops", "/default-security-group-rules", direction="ingress", remote_address_group_id=group["id"], **USE
     )
     made = await cloud.made("member:red", "/security-groups", name="g")
     assert group["id"] in [item["remote_address_group_id"] for item in made["security_group_rules"]]
@@ -56,13 +58,13 @@ async def test_what_a_default_rule_names_stays_open_to_all(cloud: Cloud) -> None
 
 
 async def test_the_same_rule_twice_or_one_that_names_what_not_all_may_see_is_refused(cloud: Cloud) -> None:
-    rule = await cloud.made("admin:ops", "/default-security-group-rules", **SSH)
-    wish = {"default_security_group_rule": {**SSH, "used_in_default_sg": True}}
+    rule = await cloud.made("admin:ops", "/default-security-group-rules", **NEW)
+    wish = {"default_security_group_rule": {**NEW, "used_in_default_sg": True}}
     status, body = await cloud("admin:ops", "POST", "/default-security-group-rules", wish)
     assert (status, body["NeutronError"]["type"]) == (409, "DefaultSecurityGroupRuleExists")
     assert rule["id"] in body["NeutronError"]["message"]
     group = await cloud.made("admin:ops", "/security-groups", name="g")
-    wish = {"default_security_group_rule": {"direction": "ingress", "remote_group_id": group["id"]}}
+    wish = {"default_security_group_rule": {"direction": "ingress", "remote_group_id": group["id"], **USE}}
     status, body = await cloud("admin:ops", "POST", "/default-security-group-rules", wish)
     assert status == 400 and "not shared with all projects" in body["NeutronError"]["message"]
     assert (await cloud("member:red", "POST", "/default-security-group-rules", wish))[0] == 403

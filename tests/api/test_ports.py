@@ -424,7 +424,7 @@ async def test_filters(cloud: Cloud, net: dict[str, Any]) -> None:
         (f"network_id={net['id']}", "abc"),
         (f"id={made['a']['id']}&id={made['c']['id']}", "ac"),
     ):
-        _, body = await cloud("admin:ops", "GET", f"/ports?{query}&sort_key=name")
+        _, body = await cloud("admin:ops", "GET", f"/ports?{query}&sort_key=name&sort_dir=asc")
         assert "".join(item["name"] for item in body["ports"]) == names, query
     assert (await cloud("admin:ops", "GET", "/ports?fixed_ips=color%3Dred"))[0] == 400
     assert (await cloud("admin:ops", "GET", "/ports?color=red"))[0] == 400

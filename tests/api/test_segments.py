@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kaon.channel import Attachment
+from kaon.resources import attachment
 from tests.api.cloud import Cloud
 
 ADMIN = "admin:ops"
@@ -155,3 +157,14 @@ async def test_a_segment_with_a_subnet_stays(cloud: Cloud) -> None:
     assert (await cloud(ADMIN, "DELETE", path))[0] == 204
     _, body = await cloud(ADMIN, "GET", f"/networks/{net['id']}")
     assert body["network"]["provider:network_type"] is None
+
+
+async def test_the_only_segment_of_a_network_with_attached_ports_stays(cloud: Cloud) -> None:
+    net = await cloud.made(ADMIN, "/networks", **vlan(10))
+    port = await cloud.made(ADMIN, "/ports", network_id=net["id"])
+    await cloud.store.write(lambda tx: attachment.attach(tx, "host1", Attachment(port_id=port["id"], tap="vnet0")))
+    (segment,) = await segments_of(cloud, net["id"])
+    assert await refused(cloud, "DELETE", f"/segments/{segment['id']}") == (409, "SegmentInUse")
+    second = {"network_id": net["id"], "network_type": "vlan", "physical_network": "rack2"}
+    await cloud.made(ADMIN, "/segments", **second, segmentation_id=11)
+    assert (await cloud(ADMIN, "DELETE", f"/segments/{segment['id']}"))[0] == 204

@@ -16,7 +16,7 @@ async def onboard(cloud: Cloud, pool: dict[str, Any], network_id: str, token: st
 
 async def test_a_pool_takes_a_networks_subnets_of_its_ip_version(cloud: Cloud) -> None:
     scope = await cloud.made(RED, "/address-scopes", name="all", ip_version=4)
-    pool = await cloud.made(RED, "/subnetpools", prefixes=["10.0.0.0/16"], address_scope_id=scope["id"])
+    pool = await cloud.made(RED, "/subnetpools", name="pool", prefixes=["10.0.0.0/16"], address_scope_id=scope["id"])
     net = await cloud.made(RED, "/networks")
     subnet = await cloud.made(RED, "/subnets", network_id=net["id"], ip_version=4, cidr="10.9.0.0/24")
     await cloud.made(RED, "/subnets", network_id=net["id"], ip_version=6, cidr="2001:db8::/64")
@@ -33,7 +33,7 @@ async def test_a_pool_takes_a_networks_subnets_of_its_ip_version(cloud: Cloud) -
 
 
 async def test_a_network_of_others_is_not_onboarded(cloud: Cloud) -> None:
-    pool = await cloud.made(RED, "/subnetpools", prefixes=["10.0.0.0/16"])
+    pool = await cloud.made(RED, "/subnetpools", name="pool", prefixes=["10.0.0.0/16"])
     hidden = await cloud.made("member:blue", "/networks")
     status, body = await onboard(cloud, pool, hidden["id"])
     assert (status, body["NeutronError"]["type"]) == (404, "NetworkNotFound")

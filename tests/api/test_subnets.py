@@ -71,7 +71,7 @@ async def test_default_pools_leave_out_the_gateway(
         ({"cidr": "127.0.0.0/24"}, 400, "InvalidInput", "Loopback IP subnet is not supported"),
         ({"cidr": "0.0.0.0/0"}, 400, "InvalidInput", "0 is not allowed as CIDR prefix length"),
         ({"cidr": "::/64", "ip_version": 6}, 400, "InvalidInput", "IPv6 subnet '::' is not supported"),
-        ({"cidr": "10.0.0.0"}, 400, "HTTPBadRequest", "is not a valid IP subnet"),
+        ({"cidr": "10.0.0.0"}, 400, "InvalidInput", "is not a valid IP subnet"),
         ({"cidr": None}, 400, "BadRequest", "a subnetpool must be specified in the absence of a cidr"),
         ({"prefixlen": 24}, 400, "BadRequest", "cidr and prefixlen must not be supplied together"),
         ({"ip_version": 5}, 400, "HTTPBadRequest", "is not in [4, 6]"),
@@ -82,7 +82,7 @@ async def test_default_pools_leave_out_the_gateway(
             "OutOfBoundsAllocationPool",
             "10.0.1.9",
         ),
-        ({"allocation_pools": [{"start": "10.0.0.2"}]}, 400, "HTTPBadRequest", "Expected keys not found: end"),
+        ({"allocation_pools": [{"start": "10.0.0.2"}]}, 400, "InvalidInput", "Expected keys not found: end"),
         (
             {"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]},
             409,
@@ -286,7 +286,6 @@ async def test_filters(cloud: Cloud, net: dict[str, Any]) -> None:
         ("enable_dhcp=false", ["six"]),
         (f"network_id={net['id']}", ["four", "six"]),
         ("gateway_ip=", ["six"]),
-        ("ip_version=nonsense", []),
     ):
-        _, body = await cloud("member:red", "GET", f"/subnets?{query}&sort_key=name&fields=name")
+        _, body = await cloud("member:red", "GET", f"/subnets?{query}&sort_key=name&sort_dir=asc&fields=name")
         assert [item["name"] for item in body["subnets"]] == names, query

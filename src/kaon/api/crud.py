@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -81,24 +82,41 @@ async def create(service: Service, raw: bytes, caller: Caller, parent_id: str = 
     if resource.within is not None:
         values = [{**item, resource.within[1]: parent_id} for item in values]
 
-    rows = await _write(service, lambda tx: [_create_one(service, tx, item) for item in values], caller)
+    rows = await _write(service, lambda tx: _create_all(service, tx, values), caller)
     if bulk:
         return b'{"%s":[%s]}' % (resource.many.encode(), b",".join(rows))
     return _named(resource, rows[0])
 
 
-def _create_one(service: Service, tx: Transaction, values: dict[str, Any]) -> Written:
+def _create_all(service: Service, tx: Transaction, every: Sequence[dict[str, Any]]) -> list[Written]:
+    """Judge all of a request, then count it, then make it: what many have in common is asked for once."""
     resource, caller = service.resource, tx.caller
-    parents = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
+    holders = [attribute for attribute, _ in resource.judged_with.values()]
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+    judged = []
+    for values in every:
+        ids = tuple(values.get(attribute) for attribute in holders)
+        if ids not in known:
+            known[ids] = service.presenter.demand_parents(tx.conn, values, caller, creating=True)
+        judged.append((_allowed(service, values, known[ids], caller), known[ids]))
+    if resource.quota is not None:
+        for project, count in Counter(values["project_id"] for values, _ in judged).items():
+            quota.demand(tx, resource, project, count)
+    return [
+        service.presenter.written(tx.conn, resource.create(tx, values), caller, parents) for values, parents in judged
+    ]
+
+
+def _allowed(service: Service, values: dict[str, Any], parents: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """What a creation may store; 403 when policy forbids it."""
+    resource = service.resource
     target = {**values, **parents}
     target["tenant_id"] = values.get("project_id")
     service.policy.demand_write("create", resource, values, target, credentials(caller))
     if resource.within is not None and "project_id" in values:
         # Whoever makes it, it belongs with its parent.
-        values = {**values, "project_id": parents["ext_parent:project_id"]}
-    if resource.quota is not None:
-        quota.demand(tx, resource, values["project_id"])
-    return service.presenter.written(tx.conn, resource.create(tx, values), caller, parents)
+        return {**values, "project_id": parents["ext_parent:project_id"]}
+    return values
 
 
 def readable(service: Service, conn: sa.Connection, place: Place, caller: Caller) -> tuple[Record, dict[str, Any]]:

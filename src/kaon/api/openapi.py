@@ -200,7 +200,7 @@ def _paths(resource: Resource) -> dict[str, Schema]:
             _operation(
                 f"list_{collection}",
                 collection,
-                _answers(200, _ref("schemas", f"{name}_list"), (400, *(_FINDING if resource.within else _READING))),
+                _answers(200, _ref("schemas", f"{name}_list"), (400, *_FINDING)),
                 parameters=_query(resource),
             ),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -103,8 +102,7 @@ def _limit(control: Mapping[str, list[str]]) -> int | None:
 def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
     """Filter values in the column's own type.
 
-    What cannot be read as one is refused, as is what the attribute has an error of its own for; what is merely out of
-    bounds matches nothing.
+    What the attribute has an error of its own for is refused; what it merely does not take matches nothing.
     """
     values = []
     for text in texts:
@@ -112,18 +110,10 @@ def _values(attribute: Attribute, texts: list[str]) -> list[Any]:
             values.append(attribute.type.parse(text))
         except InvalidValue:
             raise
-        except ValueError as error:
-            column = attribute.type.column
-            settable = attribute.post or attribute.put
-            if isinstance(column, sa.Boolean) or (isinstance(column, sa.Integer) and settable and not _is_whole(text)):
-                raise invalid(str(error)) from None
-            if not isinstance(column, sa.Integer):
+        except ValueError:
+            if not isinstance(attribute.type.column, sa.Boolean | sa.Integer):
                 values.append(text)
     return values
-
-
-def _is_whole(text: str) -> bool:
-    return re.fullmatch(r"\s*[+-]?\d+\s*", text) is not None
 
 
 def conditions(resource: Resource, query: Query, caller: Caller, live: Live) -> list[sa.ColumnElement[bool]]:

@@ -90,7 +90,7 @@ ADDRESS_GROUP = Resource(
     attributes=standard(
         Attribute(
             "addresses",
-            types.list_of(types.CIDR, unique=False),
+            types.list_of(types.CIDR, unique=False, null_is_empty=True),
             default=[],
             post=True,
             filter=False,

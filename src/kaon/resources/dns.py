@@ -35,7 +35,7 @@ def _labels(value: str, most: int, keywords: bool = False) -> str:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"'{value}' is not a valid string")
+        raise types.unconverted(f"'{value}' cannot be converted to lowercase string")
     if value.endswith("."):
         raise ValueError(f"'{value}' is a FQDN. It should be a relative domain name")
     return _labels(value, MAX_NAME - 3) if value else ""
@@ -44,7 +44,7 @@ def _name(value: Any) -> str:
 def _port_name(value: Any) -> str:
     """Relative to the cloud's domain, which makes the whole of it no longer than a name may be, or within it."""
     if not isinstance(value, str):
-        raise ValueError(f"'{value}' is not a valid string")
+        raise types.unconverted(f"'{value}' cannot be converted to lowercase string")
     domain = f".{defaults.domain().rstrip('.')}."
     if not value.endswith("."):
         return _labels(value, MAX_NAME - len(domain)) if value else ""
@@ -57,7 +57,7 @@ def _port_name(value: Any) -> str:
 
 def _domain(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"'{value}' is not a valid string")
+        raise types.unconverted(f"'{value}' cannot be converted to lowercase string")
     if not value:
         return ""
     if not value.endswith("."):

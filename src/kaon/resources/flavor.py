@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kaon.resources import records, router_flavor, types
 from kaon.resources.declare import REQUIRED, Ask, Attribute, Call, Extension, Resource, standard
-from kaon.resources.errors import bad_request, conflict, not_found
+from kaon.resources.errors import InvalidValue, bad_request, conflict, not_found
 from kaon.resources.roles import ADMIN, ADMIN_OR_READER
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
@@ -105,11 +106,20 @@ def _unbind(tx: Transaction, ask: Ask) -> None:
 
 _METAINFO = types.text(4096)
 
+
+def _service_type(value: Any) -> str:
+    if isinstance(value, str) and value not in SERVICE_TYPES:
+        raise InvalidValue("InvalidServiceType", f"Invalid service type: {value}.")
+    return str(types.one_of(*SERVICE_TYPES).parse(value))
+
+
+_SERVICE_TYPE = replace(types.one_of(*SERVICE_TYPES), parse=_service_type)
+
 FLAVOR = Resource(
     name="flavor",
     collection="flavors",
     attributes=standard(
-        Attribute("service_type", types.one_of(*SERVICE_TYPES), default=REQUIRED, post=True),
+        Attribute("service_type", _SERVICE_TYPE, default=REQUIRED, post=True),
         Attribute("enabled", types.BOOLEAN, default=True, post=True, put=True),
         Attribute("service_profiles", types.list_of(types.UUID), default=[], post=True, filter=False, sort=False),
         owned=False,

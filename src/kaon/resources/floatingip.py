@@ -53,7 +53,9 @@ def _take_address(tx: Transaction, network: Record, id: str, subnet_id: str | No
     if not subnets:
         raise _refused(f"Network {network['id']} does not contain any IPv4 subnet")
     if address is not None and ":" in address:
-        raise _refused(f"{address} is not an IPv4 address")
+        raise bad_request(f"IP address {address} is not a valid IP for the specified network.", "InvalidIpForNetwork")
+    if subnet_id is not None:
+        records.get(tx.conn, SUBNET, subnet_id)
     wanted = {"subnet_id": subnet_id, "ip_address": address}
     wished = {name: value for name, value in wanted.items() if value is not None}
     choices = [wished] if wished else [{"subnet_id": subnet["id"]} for subnet in subnets]
@@ -244,7 +246,7 @@ FLOATINGIP = Resource(
     attributes=standard(
         Attribute(
             "floating_ip_address",
-            types.IP_ADDRESS,
+            types.nullable(types.IP_ADDRESS),
             default=UNSET,
             post=True,
             post_rule=ADMIN_OR_MANAGER,

@@ -81,8 +81,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
 
 
 def _demand_only_default(tx: Transaction, network: Record) -> None:
-    """Raise 409 when another external network is the default one."""
-    for other in records.select(tx.conn, NETWORK, NETWORK.table.c.is_default) if network["external_to"] else ():
+    """Raise 409 when another external network is the default one, whether this one is external or not."""
+    for other in records.select(tx.conn, NETWORK, NETWORK.table.c.is_default):
         if other["id"] != network["id"] and other["external_to"]:
             raise conflict("DefaultExternalNetworkExists", f"A default external network already exists: {other['id']}.")
 

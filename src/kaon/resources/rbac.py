@@ -35,7 +35,8 @@ def create(tx: Transaction, body: dict[str, Any]) -> Record:
     kind, action = body["object_type"], body["action"]
     if action not in ACTIONS[kind]:
         raise bad_request(
-            f"Invalid action '{action}' for object type '{kind}'. Valid actions: {', '.join(ACTIONS[kind])}"
+            f"Invalid action '{action}' for object type '{kind}'. Valid actions: {', '.join(ACTIONS[kind])}",
+            "InvalidActionForType",
         )
     resource = named(kind)
     shared = records.get(tx.conn, resource, body["object_id"])
@@ -171,7 +172,7 @@ RBAC_POLICY = Resource(
     name="rbac_policy",
     collection="rbac_policies",
     attributes=standard(
-        Attribute("object_type", types.one_of(*ACTIONS), default=REQUIRED, post=True),
+        Attribute("object_type", types.converted(types.one_of(*ACTIONS)), default=REQUIRED, post=True),
         Attribute("object_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("action", types.text(255), default=REQUIRED, post=True),
         Attribute(

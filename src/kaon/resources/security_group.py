@@ -132,6 +132,8 @@ SECURITY_GROUP = Resource(
     name="security_group",
     collection="security_groups",
     attributes=standard(
+        # Of all names, only a group's may hold anything.
+        Attribute("name", types.text(255), default="", post=True, put=True, index=True),
         Attribute("stateful", types.BOOLEAN, default=UNSET, post=True, put=True, alias="stateful-security-group"),
         Attribute(
             "shared",
@@ -150,6 +152,7 @@ SECURITY_GROUP = Resource(
         ),
         Attribute("shared_with", types.list_of(types.text(255)), internal=True),
         Attribute("default_of", types.nullable(types.text(255)), internal=True),
+        named=False,
     ),
     create=create,
     update=update,

@@ -233,10 +233,10 @@ MATCHING = (
     Attribute("port_range_min", PORT, default=None, post=True),
     Attribute("port_range_max", PORT, default=None, post=True),
     # What names no group is told so by a 404, whatever it looks like.
-    Attribute("remote_group_id", types.nullable(types.text(36)), default=None, post=True, index=True),
+    Attribute("remote_group_id", types.nullable(types.ANY_ID), default=None, post=True, index=True),
     Attribute(
         "remote_address_group_id",
-        types.nullable(types.text(36)),
+        types.nullable(types.ANY_ID),
         default=None,
         post=True,
         index=True,
@@ -251,7 +251,7 @@ SECURITY_GROUP_RULE = Resource(
     name="security_group_rule",
     collection="security_group_rules",
     attributes=standard(
-        Attribute("security_group_id", types.UUID, default=REQUIRED, post=True, index=True),
+        Attribute("security_group_id", types.ANY_ID, default=REQUIRED, post=True, index=True),
         *MATCHING,
         Attribute("normalized_cidr", types.nullable(types.CIDR), alias="security-groups-normalized-cidr"),
         Attribute("belongs_to_default_sg", types.BOOLEAN, alias="security-groups-rules-belongs-to-default-sg"),

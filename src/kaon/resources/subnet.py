@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from kaon.caller import Caller
 from kaon.resources import dhcp_port, dns_publishing, ipam, port_followers, records, subnet_rules, subnetpool, types
 from kaon.resources.declare import REQUIRED, UNSET, Attribute, Extension, Resource, named, standard
-from kaon.resources.errors import ApiError, conflict
+from kaon.resources.errors import ApiError, InvalidValue, conflict
 from kaon.resources.network import NETWORK
 from kaon.resources.network_access import EXTERNAL, SHARED, accessible
 from kaon.resources.roles import ADMIN, ADMIN_OR_NETWORK_OWNER_MEMBER, MEMBER, NETWORK_OWNER_READER, READER, either
@@ -185,6 +186,16 @@ def _canonical(value: str) -> str:
 
 _POOL = types.object_of({"start": types.IP_ADDRESS, "end": types.IP_ADDRESS}, required=("start", "end"))
 _ROUTE = types.object_of({"destination": types.CIDR, "nexthop": types.IP_ADDRESS}, required=("destination", "nexthop"))
+
+
+def _service_type(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue("InvalidInputSubnetServiceType", f"Subnet service type {value} is not a string.")
+    return str(types.text(255).parse(value))
+
+
+_SERVICE_TYPE = replace(types.text(255), parse=_service_type)
+
 _MODE = types.nullable(types.one_of("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
 
 SUBNET = Resource(
@@ -193,11 +204,11 @@ SUBNET = Resource(
     attributes=standard(
         Attribute("network_id", types.UUID, default=REQUIRED, post=True, index=True),
         Attribute("ip_version", types.one_of(4, 6), default=REQUIRED, post=True),
-        Attribute("cidr", types.nullable(types.CIDR), default=UNSET, post=True, index=True),
+        Attribute("cidr", types.nullable(types.converted(types.CIDR)), default=UNSET, post=True, index=True),
         Attribute("gateway_ip", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, put=True, index=True),
         Attribute(
             "allocation_pools",
-            types.list_of(_POOL, unique=False),
+            types.converted(types.list_of(_POOL, unique=False, null_is_empty=True)),
             default=UNSET,
             post=True,
             put=True,
@@ -255,7 +266,7 @@ SUBNET = Resource(
         ),
         Attribute(
             "service_types",
-            types.list_of(types.text(255)),
+            types.list_of(_SERVICE_TYPE, null_is_empty=True),
             default=[],
             post=True,
             put=True,

@@ -256,6 +256,7 @@ SUBNETPOOL = Resource(
     name="subnetpool",
     collection="subnetpools",
     attributes=standard(
+        Attribute("name", types.name(least=1), default=REQUIRED, post=True, put=True, index=True),
         Attribute("prefixes", _PREFIXES, default=REQUIRED, post=True, put=True, filter=False, sort=False),
         Attribute("ip_version", types.one_of(4, 6)),
         *(
@@ -291,6 +292,7 @@ SUBNETPOOL = Resource(
             alias="address-scope",
         ),
         Attribute("shared_with", types.list_of(types.text(255)), internal=True),
+        named=False,
     ),
     create=create,
     update=update,

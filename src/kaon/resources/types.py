@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
+
+from kaon.resources.errors import InvalidValue
 
 Schema = dict[str, Any]
 
@@ -31,28 +34,57 @@ class Type:
     """From the canonical value to what the API shows, and the schema of that, where it differs."""
 
 
-def _text(limit: int, strip: bool) -> Callable[[Any], str]:
+def unconverted(reason: str) -> InvalidValue:
+    """What Neutron answers where it converts a value before it looks at it: booleans, numbers, prefixes."""
+    return InvalidValue("InvalidInput", f"Invalid input for operation: {reason}.")
+
+
+def converted(inner: Type) -> Type:
+    """The same type, but what it refuses is InvalidInput."""
+
+    def parse(value: Any) -> Any:
+        try:
+            return inner.parse(value)
+        except InvalidValue:
+            raise
+        except ValueError as error:
+            raise unconverted(str(error)) from None
+
+    return replace(inner, parse=parse)
+
+
+def _text(limit: int) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError(f"'{value}' is not a valid string")
-        string: str = value.strip() if strip else value
-        if len(string) > limit:
-            raise ValueError(f"'{string}' exceeds maximum length of {limit}")
-        if "\x00" in string:
+        if len(value) > limit:
+            raise ValueError(f"'{value}' exceeds maximum length of {limit}")
+        if "\x00" in value:
             raise ValueError("a string must not hold the NUL character")
-        return string
+        return value
 
     return parse
 
 
 def text(limit: int = 255) -> Type:
     """A string of at most `limit` characters."""
-    return Type(_text(limit, strip=False), sa.String(limit), {"type": "string", "maxLength": limit})
+    return Type(_text(limit), sa.String(limit), {"type": "string", "maxLength": limit})
 
 
-def name() -> Type:
-    """A display name, surrounding blanks removed."""
-    return Type(_text(255, strip=True), sa.String(255), {"type": "string", "maxLength": 255})
+def name(least: int = 0) -> Type:
+    """A display name of `least` characters or more: printable, and without blanks around it."""
+    of_text = _text(255)
+
+    def parse(value: Any) -> str:
+        string = of_text(value)
+        hidden = not string.isprintable() and any(unicodedata.category(character)[0] == "C" for character in string)
+        if hidden or string != string.strip():
+            raise ValueError(f"'{value}' is not a valid string")
+        if len(string) < least:
+            raise ValueError(f"'{value}' Blank strings are not permitted")
+        return string
+
+    return Type(parse, sa.String(255), {"type": "string", "minLength": least, "maxLength": 255})
 
 
 def _boolean(value: Any) -> bool:
@@ -64,7 +96,7 @@ def _boolean(value: Any) -> bool:
         return True
     if isinstance(value, str) and value.lower() in ("false", "0"):
         return False
-    raise ValueError(f"'{value}' cannot be converted to boolean")
+    raise unconverted(f"'{value}' cannot be converted to boolean")
 
 
 BOOLEAN = Type(_boolean, sa.Boolean(), {"type": "boolean"})
@@ -72,11 +104,11 @@ BOOLEAN = Type(_boolean, sa.Boolean(), {"type": "boolean"})
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"'{value}' is not an integer")
+        raise unconverted(f"'{value}' is not an integer")
     try:
         return int(value)
     except ValueError:
-        raise ValueError(f"'{value}' is not an integer") from None
+        raise unconverted(f"'{value}' is not an integer") from None
 
 
 def natural(text: str) -> int | None:
@@ -120,6 +152,9 @@ def _uuid(value: Any) -> str:
         raise ValueError(f"'{value}' is not a valid UUID")
     return value
 
+
+ANY_ID = Type(_text(255), sa.String(36), {"type": "string", "maxLength": 255})
+"""An id whose form nobody looks at: any other text is the id of nothing."""
 
 UUID = Type(_uuid, sa.String(36), {"type": "string", "format": "uuid"})
 
