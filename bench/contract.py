@@ -20,7 +20,7 @@ def install() -> None:
 
 
 def run() -> list[Figure]:
-    """Run them all, two at a time. Raises RuntimeError when one of the yardstick did not pass: a wrong answer is fast."""
+    """Run them all, two at a time. Raises RuntimeError unless the whole yardstick passed: a wrong answer is fast."""
     done = subprocess.run(_SCRIPT, stdout=subprocess.PIPE, text=True)
     told = done.stdout.rstrip().rpartition("\n")[2]
     found = re.search(r"; (\d+) s$", told)
