@@ -25,6 +25,7 @@ ROLES = {
     "manager": frozenset({"manager", "member", "reader"}),
     "member": frozenset({"member", "reader"}),
     "reader": frozenset({"reader"}),
+    "norole": frozenset(),
     "service": frozenset({"service"}),
 }
 

@@ -29,10 +29,6 @@ OWN = {
     "create_segment:tags": "as above",
     "update_segment:tags": "as above",
     "delete_segment:tags": "as above",
-    "get_security_group_rule:tags": "Neutron judges them by `default`",
-    "create_security_group_rule:tags": "as above",
-    "update_security_group_rule:tags": "as above",
-    "delete_security_group_rule:tags": "as above",
 }
 """Rules of Kaon's that Neutron has not, and why."""
 

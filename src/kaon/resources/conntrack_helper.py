@@ -26,7 +26,7 @@ HELPERS = {
     "tftp": ("udp",),
 }
 """Helpers by name, and the protocols that each reads: those that Neutron allows by default."""
-PROTOCOL = types.one_of("dccp", "icmp", "ipv6-icmp", "sctp", "tcp", "udp")
+PROTOCOL = types.converted(types.one_of("dccp", "icmp", "ipv6-icmp", "sctp", "tcp", "udp"))
 """Protocols that a request may name, as in Neutron; which of them a helper reads is another matter."""
 
 

@@ -422,15 +422,37 @@ def standard(
             Attribute("tenant_id", types.text(255), shown=owner_shown, derived=_tenant),
         ]
     tail = [
-        Attribute("created_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
-        Attribute("updated_at", types.text(32), filter=False, internal=not stamped, alias="standard-attr-timestamp"),
-        Attribute("revision_number", types.integer(0), internal=not stamped, alias="standard-attr-revisions"),
+        Attribute(
+            "created_at",
+            types.text(32),
+            filter=False,
+            sort=False,
+            internal=not stamped,
+            alias="standard-attr-timestamp",
+        ),
+        Attribute(
+            "updated_at",
+            types.text(32),
+            filter=False,
+            sort=False,
+            internal=not stamped,
+            alias="standard-attr-timestamp",
+        ),
+        Attribute(
+            "revision_number", types.integer(0), sort=False, internal=not stamped, alias="standard-attr-revisions"
+        ),
     ]
     if description:
         tail.insert(
             0,
             Attribute(
-                "description", types.text(255), default="", post=True, put=True, alias="standard-attr-description"
+                "description",
+                types.text(255),
+                default="",
+                post=True,
+                put=True,
+                sort=False,
+                alias="standard-attr-description",
             ),
         )
     if tags:

@@ -266,8 +266,8 @@ FLOATINGIP = Resource(
             put_rule=ADMIN_OR_MEMBER,
             index=True,
         ),
-        Attribute("dns_name", dns.NAME, default="", post=True, alias="dns-integration"),
-        Attribute("dns_domain", dns.DOMAIN, default="", post=True, alias="dns-integration"),
+        Attribute("dns_name", dns.NAME, default="", post=True, filter=False, sort=False, alias="dns-integration"),
+        Attribute("dns_domain", dns.DOMAIN, default="", post=True, filter=False, sort=False, alias="dns-integration"),
         Attribute("status", types.text(16)),
         Attribute(
             "port_details",

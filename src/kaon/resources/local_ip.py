@@ -117,7 +117,7 @@ def _dissociate(tx: Transaction, association: Record) -> None:
     records.delete(tx, ASSOCIATION, association)
 
 
-_ID = types.nullable(types.UUID)
+_ID = types.or_null(types.UUID)
 
 LOCAL_IP = Resource(
     name="local_ip",
@@ -127,7 +127,7 @@ LOCAL_IP = Resource(
         Attribute("network_id", _ID, default=UNSET, post=True, index=True),
         Attribute("local_ip_address", types.nullable(types.IP_ADDRESS), default=UNSET, post=True, index=True),
         Attribute("ip_mode", types.one_of("translate", "passthrough"), default="translate", post=True),
-        Attribute("description", types.text(1024), default="", post=True, put=True),
+        Attribute("description", types.text(255), default="", post=True, put=True),
         description=False,
         tags=False,
     ),

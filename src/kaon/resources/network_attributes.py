@@ -9,13 +9,14 @@ from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
 from kaon.resources.segments.allocation import TYPES
 
 _PROVIDER = {
-    f"provider:{name}": types.nullable(kind)
+    f"provider:{name}": types.or_null(kind)
     for name, kind in (
-        ("network_type", types.one_of(*TYPES)),
+        ("network_type", types.converted(types.one_of(*TYPES))),
         ("physical_network", types.text(64)),
         ("segmentation_id", types.integer(0, 2**32 - 1)),
     )
 }
+_SEGMENT = {name: types.nullable(kind) for name, kind in _PROVIDER.items()}
 
 ATTRIBUTES = standard(
     Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
@@ -60,7 +61,7 @@ ATTRIBUTES = standard(
     ),
     Attribute(
         "segments",
-        types.nullable(types.list_of(types.object_of(_PROVIDER), unique=False, most=100)),
+        types.nullable(types.list_of(types.object_of(_SEGMENT), unique=False, most=100)),
         default=None,
         post=True,
         put=True,
@@ -81,6 +82,8 @@ ATTRIBUTES = standard(
         put=True,
         post_rule=ADMIN_OR_MEMBER,
         put_rule=ADMIN_OR_MEMBER,
+        filter=False,
+        sort=False,
         alias="port-security",
     ),
     Attribute(
@@ -109,9 +112,27 @@ ATTRIBUTES = standard(
         sort=False,
         alias="network_availability_zone",
     ),
-    Attribute("dns_domain", dns.DOMAIN, default="", post=True, put=True, alias="dns-integration"),
-    Attribute("ipv4_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
-    Attribute("ipv6_address_scope", types.nullable(types.UUID), default=None, index=True, alias="address-scope"),
+    Attribute(
+        "dns_domain", dns.DOMAIN, default="", post=True, put=True, filter=False, sort=False, alias="dns-integration"
+    ),
+    Attribute(
+        "ipv4_address_scope",
+        types.nullable(types.UUID),
+        default=None,
+        filter=False,
+        sort=False,
+        index=True,
+        alias="address-scope",
+    ),
+    Attribute(
+        "ipv6_address_scope",
+        types.nullable(types.UUID),
+        default=None,
+        filter=False,
+        sort=False,
+        index=True,
+        alias="address-scope",
+    ),
     Attribute(
         "l2_adjacency",
         types.BOOLEAN,

@@ -88,6 +88,8 @@ ATTRIBUTES = standard(
         put=True,
         post_rule=_NETWORK_OWNER,
         put_rule=_NETWORK_OWNER,
+        filter=False,
+        sort=False,
         alias="port-security",
     ),
     Attribute(
@@ -112,7 +114,9 @@ ATTRIBUTES = standard(
         alias="extra_dhcp_opt",
     ),
     *binding.ATTRIBUTES,
-    Attribute("dns_name", dns.PORT_NAME, default="", post=True, put=True, alias="dns-integration"),
+    Attribute(
+        "dns_name", dns.PORT_NAME, default="", post=True, put=True, filter=False, sort=False, alias="dns-integration"
+    ),
     *dns_publishing.PORT_ATTRIBUTES,
     Attribute(
         "dns_assignment",

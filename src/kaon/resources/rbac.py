@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -166,6 +168,13 @@ def delete(tx: Transaction, policy: Record) -> None:
     _repeat(tx, policy)
 
 
+def _target(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"\*|[\w.-]{1,255}", value):
+        raise types.unconverted(f"'{value}' is not a valid target project ID; expected an id or '*'")
+    return value
+
+
+_TARGET = replace(types.text(255), parse=_target)
 _WILDCARD = "rule:restrict_wildcard"
 
 RBAC_POLICY = Resource(
@@ -177,7 +186,7 @@ RBAC_POLICY = Resource(
         Attribute("action", types.text(255), default=REQUIRED, post=True),
         Attribute(
             "target_tenant",
-            types.text(255),
+            _TARGET,
             default=REQUIRED,
             post=True,
             put=True,

@@ -154,7 +154,7 @@ ROUTER = Resource(
     collection="routers",
     attributes=standard(
         Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
-        Attribute("status", types.text(16)),
+        Attribute("status", types.text(16), filter=False),
         Attribute(
             "external_gateway_info",
             _GATEWAY,
@@ -169,6 +169,8 @@ ROUTER = Resource(
         Attribute(
             "distributed",
             types.nullable(types.BOOLEAN),
+            filter=False,
+            sort=False,
             default=UNSET,
             post=True,
             put=True,

@@ -257,6 +257,7 @@ SECURITY_GROUP_RULE = Resource(
         Attribute("belongs_to_default_sg", types.BOOLEAN, alias="security-groups-rules-belongs-to-default-sg"),
         Attribute("fingerprint", types.text(255), internal=True),
         named=False,
+        tags=False,
     ),
     create=create,
     update=update,

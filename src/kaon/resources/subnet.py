@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -167,23 +166,6 @@ def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
     return sa.or_(*(shared if value else ~shared for value in sorted(wanted)))
 
 
-def _filter_cidr(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    return SUBNET.table.c.cidr.in_([_canonical(value) for value in values])
-
-
-def _filter_gateway(values: list[str], _caller: Caller) -> sa.ColumnElement[bool]:
-    column = SUBNET.table.c.gateway_ip
-    matched = column.in_([_canonical(value) for value in values])
-    return matched | column.is_(None) if "" in values else matched
-
-
-def _canonical(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False) if "/" in value else ipaddress.ip_address(value))
-    except ValueError:
-        return value
-
-
 _POOL = types.object_of({"start": types.IP_ADDRESS, "end": types.IP_ADDRESS}, required=("start", "end"))
 _ROUTE = types.object_of({"destination": types.CIDR, "nexthop": types.IP_ADDRESS}, required=("destination", "nexthop"))
 
@@ -303,7 +285,7 @@ SUBNET = Resource(
     parents={"network": ("network_id", "network")},
     head=("network_id", "router:external"),
     visible=_visible,
-    filters={"shared": _filter_shared, "cidr": _filter_cidr, "gateway_ip": _filter_gateway},
+    filters={"shared": _filter_shared},
     quota=100,
 )
 

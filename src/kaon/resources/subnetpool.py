@@ -263,7 +263,7 @@ SUBNETPOOL = Resource(
             Attribute(name, _LENGTH, default=UNSET, post=True, put=True)
             for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen")
         ),
-        Attribute("default_quota", types.nullable(_COUNT), default=UNSET, post=True, put=True),
+        Attribute("default_quota", types.or_null(_COUNT), default=UNSET, post=True, put=True),
         Attribute(
             "is_default",
             types.BOOLEAN,

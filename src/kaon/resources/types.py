@@ -212,6 +212,11 @@ def nullable(inner: Type) -> Type:
     )
 
 
+def or_null(inner: Type) -> Type:
+    """The same type, shown as null where nobody has set it: null itself is not taken."""
+    return replace(inner, schema={"anyOf": [inner.schema, {"type": "null"}]})
+
+
 def list_of(inner: Type, most: int = 10_000, unique: bool = True, null_is_empty: bool = False) -> Type:
     """A JSON list of values of one type, duplicates refused when `unique`."""
 

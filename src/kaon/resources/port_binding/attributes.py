@@ -66,6 +66,8 @@ ATTRIBUTES = (
         put=True,
         post_rule=_OWNER,
         put_rule=_OWNER,
+        filter=False,
+        sort=False,
         alias="binding",
     ),
     Attribute(
@@ -81,7 +83,7 @@ ATTRIBUTES = (
         sort=False,
         alias="binding",
     ),
-    Attribute("binding:vif_type", types.text(64), get_rule=ADMIN_OR_SERVICE, alias="binding"),
+    Attribute("binding:vif_type", types.text(64), get_rule=ADMIN_OR_SERVICE, filter=False, sort=False, alias="binding"),
     Attribute(
         "binding:vif_details",
         types.MAPPING,

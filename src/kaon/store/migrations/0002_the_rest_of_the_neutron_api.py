@@ -73,7 +73,7 @@ def upgrade() -> None:
         sa.Column("network_id", sa.String(length=36), nullable=True),
         sa.Column("local_ip_address", sa.String(length=45), nullable=True),
         sa.Column("ip_mode", sa.String(length=64), nullable=True),
-        sa.Column("description", sa.String(length=1024), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.String(length=32), nullable=True),
         sa.Column("updated_at", sa.String(length=32), nullable=True),
         sa.Column("revision_number", sa.BigInteger(), nullable=True),
@@ -474,6 +474,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_routers_gateway_qos_policy_id"), ["gateway_qos_policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_name"), ["name"], unique=False)
 
+    with op.batch_alter_table("security_group_rules", schema=None) as batch_op:
+        batch_op.drop_column("tags")
+
     with op.batch_alter_table("security_groups", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_security_groups_name"), ["name"], unique=False)
 
@@ -489,7 +492,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
-
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
