@@ -3,7 +3,7 @@
 It starts a Kaon of its own, in a network and mount namespace of its own: no interface of the machine is touched, and
 nothing stays. The parts: `start` (an empty Kaon until /healthz), `api` (requests, durable commits included), `policy`
 (its part of a request), `crowd` (a project's lists among 100,000 foreign ports), `wiring` (packets: attach, security
-groups, restart, memory). Load and server share the cores of the machine.
+groups, restart, memory), `contract` (Neutron's own API tests). Load and server share the cores of the machine.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import api, crowd, measure, policy, wiring
+from bench import api, contract, crowd, measure, policy, wiring
 from bench.figures import Figure, table
 from bench.server import kaon
 from kaon.cli import rootless
 
-PARTS = ("start", "api", "policy", "crowd", "wiring")
+PARTS = ("start", "api", "policy", "crowd", "wiring", "contract")
 WIDTH = 170
 """Columns of the table where there is no terminal to say."""
 Show = Callable[[str], None]
@@ -70,6 +70,8 @@ def main() -> None:
     arguments = parser.parse_args()
     parts = arguments.only or PARTS
     quick: bool = arguments.quick
+    if "contract" in parts:
+        contract.install()
     rootless.enter()
     console = Console(stderr=True)
     figures: list[Figure] = []
@@ -86,6 +88,9 @@ def main() -> None:
             figures += among_others("fake", 10_000 if quick else 100_000, status.update)
         if "wiring" in parts:
             figures += packets([10, 100] if quick else [10, 1000], 5 if quick else 15, status.update)
+        if "contract" in parts:
+            status.update("contract")
+            figures += contract.run()
     load = round(os.getloadavg()[0], 2)
     if arguments.json:
         lines = [{**figure._asdict(), "held": figure.held} for figure in figures]

@@ -25,9 +25,6 @@ ROUNDS = 25
 REACH = 2.0
 """How many times as long a list of own ports may take among foreign ones."""
 
-MANY_IDS = 500
-"""Ids in the query string of one list, as clients write that look up what they know."""
-
 
 async def run(kaon: Kaon, foreign: int, show: Callable[[str], None]) -> list[Figure]:
     """All phases on a Kaon that runs and is empty."""

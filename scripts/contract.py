@@ -190,11 +190,14 @@ def main() -> int:
     """Install, start Kaon, prepare, run, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wanted", nargs="?", default="", help="a regular expression that the tests' names must match")
+    parser.add_argument("--install", action="store_true", help="only install the tests")
     parser.add_argument("--concurrency", type=int, default=2, help="tests that run at a time")
     parser.add_argument("--keep", type=Path, help="a new folder for the settings, logs and results of this run")
     arguments = parser.parse_args()
     names = (FILES / "yardstick.txt").read_text().split()
     install()
+    if arguments.install:
+        return 0
     with tempfile.TemporaryDirectory(prefix="kaon-contract-") as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)

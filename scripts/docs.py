@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the pages of the documentation that say again what the code declares: every command, every setting.
+"""Write the pages of the documentation that say again what the code declares: every command, setting, extension.
 
-scripts/docs.py            # writes docs/commands.md and docs/configuration.md
+scripts/docs.py            # writes commands.md, configuration.md and extensions.md below docs/
 scripts/docs.py --check    # says which of them are stale, and writes nothing
 """
 
@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from kaon.cli.main import COMMANDS, parser_of
 from kaon.config import SETTINGS, Setting
+from kaon.resources.catalog import extensions
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 100
@@ -102,7 +103,32 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value not in ("", (), {}) else ""
 
 
-PAGES = {"commands.md": commands, "configuration.md": configuration}
+def announced() -> str:
+    """The page of the API's extensions: each alias, and what of it is not on the wire yet."""
+    found = extensions().values()
+    waiting = [item for item in found if item.awaits]
+    lines = [
+        "# Extensions",
+        "",
+        "The extensions of the Network API that Kaon announces, written by `make docs`. Names, attributes, rules and",
+        "refusals are Neutron's, and all that is asked for is kept and told. By these, "
+        f"{len(waiting)} of {len(found)}, one asks for",
+        "what no engine does yet:",
+        "",
+        "| extension | so far |",
+        "|---|---|",
+        *(f"| `{item.alias}` | {item.awaits} |" for item in waiting),
+        "",
+        "## All of them",
+        "",
+        "| extension | what it is |",
+        "|---|---|",
+        *(f"| `{item.alias}` | {' '.join(item.description.split())} |" for item in found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"commands.md": commands, "configuration.md": configuration, "extensions.md": announced}
 
 
 def stale() -> Iterator[str]:

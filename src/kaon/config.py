@@ -108,6 +108,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     security_group: Annotated[int, Meta(ge=-1, description="Security groups of a project")] = 10
     security_group_rule: Annotated[int, Meta(ge=-1, description="Security group rules of a project")] = 100
     rbac_policy: Annotated[int, Meta(ge=-1, description="RBAC policies of a project")] = 10
+    trunk: Annotated[int, Meta(ge=-1, description="Trunks of a project")] = -1
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -240,7 +240,7 @@ async def test_what_placement_gave_an_instance_moves_to_a_policy_that_guarantees
     path = f"/ports/{port['id']}"
     (group,) = (await shown(cloud, ADMIN, path))["resource_request"]["request_groups"]
     for profile in ({"allocation": 5}, {"allocation": "x"}, {"allocation": {}}):
-        assert (await put(cloud, ADMIN, "port", port["id"], **{"binding:profile": profile}))[0] == 200
+        assert (await put(cloud, "service:nova", "port", port["id"], **{"binding:profile": profile}))[0] == 200
         for id in (other["id"], policy["id"]):
             assert (await put(cloud, RED, "port", port["id"], qos_policy_id=id))[0] == 200, "nothing was given for it"
     given = {"allocation": {group["id"]: "a-provider"}}

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,3 +174,21 @@ def test_policy_is_explained_for_a_user_with_the_roles_that_identity_knows(kaon:
     text = told(kaon, "policy", "explain", *who, "get_network", "--target", network, status=2)
     assert "which is the caller's project_id" in text
     assert '"create_port:mac_address": ' in told(kaon, "policy", "list", "create_port:mac")
+
+
+@pytest.mark.slow
+def test_open_streams_end_when_kaon_stops_and_do_not_hold_it_up() -> None:
+    with tempfile.TemporaryDirectory(prefix="kaon-log-") as folder:
+        Path(folder).chmod(0o755)
+        with running(Path(folder) / "data", "--engine", "fake") as kaon:
+            headers = {"Accept": "text/event-stream", "X-Auth-Token": openstack(kaon, "token", "issue")}
+            with httpx.stream("GET", f"{kaon.url}/kaon/v1/history", headers=headers, timeout=20) as answer:
+                assert answer.status_code == 200
+                lines = answer.iter_lines()
+                assert next(lines) == "retry: 1000"
+                began = time.monotonic()
+                kaon.process.terminate()
+                assert [line for line in lines if line] == []
+                assert kaon.process.wait(15) == 0
+                # uvicorn itself would wait for five seconds.
+                assert time.monotonic() - began < 4.5

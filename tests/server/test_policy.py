@@ -95,6 +95,11 @@ async def test_a_stored_target_is_judged_with_its_network_and_its_sharing(cloud:
     assert allowed and reasons[-1][2] == "the target's shared is True"
 
 
+async def test_what_is_not_named_is_the_projects_own(cloud: Ruled) -> None:
+    assert (await cloud.why("create_port"))[0]
+    assert not (await cloud.why("create_port", target={"network:project_id": "blue"}))[0]
+
+
 async def test_everybody_nobody_and_tokens_of_the_system(cloud: Ruled) -> None:
     assert await cloud.why("update_port") == (True, [("update_port", "@", "it holds for everybody")])
     assert await cloud.why("delete_port") == (False, [("delete_port", "!", "it holds for nobody")])

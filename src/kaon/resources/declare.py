@@ -158,12 +158,17 @@ class FirstNeed:
 
 @dataclass(frozen=True)
 class Extension:
-    """An API extension as GET /v2.0/extensions shows it."""
+    """An API extension as GET /v2.0/extensions shows it.
+
+    `awaits` says in words what no engine does yet of what is asked for through it; the API keeps and tells it all the
+    same. It is empty where nothing is missing.
+    """
 
     alias: str
     name: str
     description: str
     updated: str = "2026-01-01T00:00:00-00:00"
+    awaits: str = ""
 
 
 _declared: dict[str, Resource] = {}

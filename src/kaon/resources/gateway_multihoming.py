@@ -159,6 +159,7 @@ EXTENSIONS = (
         "Neutron L3 External Gateway Multihoming",
         "Allow multiple external gateway ports per router",
         "2023-01-18T00:00:00-00:00",
+        awaits="the first gateway alone carries traffic",
     ),
     Extension(
         "enable-default-route-ecmp",

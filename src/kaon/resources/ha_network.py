@@ -71,5 +71,6 @@ EXTENSIONS = (
         "Network HA creation flag",
         "Network high availability creation flag.",
         "2023-04-27T10:00:00-00:00",
+        awaits="the network carries nothing",
     ),
 )

@@ -177,4 +177,12 @@ ASSOCIATION = Resource(
 
 RESOURCES = (LOCAL_IP, ASSOCIATION)
 
-EXTENSIONS = (Extension("local_ip", "Local IP", "Support Node Local Virtual IP", "2021-07-26T10:00:00-00:00"),)
+EXTENSIONS = (
+    Extension(
+        "local_ip",
+        "Local IP",
+        "Support Node Local Virtual IP",
+        "2021-07-26T10:00:00-00:00",
+        awaits="no local address is translated",
+    ),
+)

@@ -100,5 +100,6 @@ EXTENSIONS = (
         "Logging API Extension",
         "Provides a logging API for resources such as security group and firewall.",
         "2017-01-01T10:00:00-00:00",
+        awaits="no packet is logged",
     ),
 )

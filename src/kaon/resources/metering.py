@@ -161,12 +161,19 @@ METERING_LABEL_RULE = Resource(
 RESOURCES = (METERING_LABEL, METERING_LABEL_RULE)
 
 EXTENSIONS = (
-    Extension("metering", "Neutron Metering", "Neutron Metering extension.", "2013-06-12T10:00:00-00:00"),
+    Extension(
+        "metering",
+        "Neutron Metering",
+        "Neutron Metering extension.",
+        "2013-06-12T10:00:00-00:00",
+        awaits="nothing is counted",
+    ),
     Extension(
         "metering_source_and_destination_fields",
         "Neutron Metering with source and destination filtering",
         "Neutron Metering extension that enables the use of source and destination IP prefixes to create metering "
         "label rules.",
         "2020-08-21T08:12:00-00:00",
+        awaits="nothing is counted",
     ),
 )

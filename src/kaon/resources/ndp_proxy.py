@@ -197,7 +197,13 @@ NDP_PROXY = Resource(
 RESOURCES = (NDP_PROXY,)
 
 EXTENSIONS = (
-    Extension("l3-ndp-proxy", "L3 NDP Proxy", "Router support for L3 NDP proxy.", "2021-06-29T10:00:00-00:00"),
+    Extension(
+        "l3-ndp-proxy",
+        "L3 NDP Proxy",
+        "Router support for L3 NDP proxy.",
+        "2021-06-29T10:00:00-00:00",
+        awaits="no router answers for addresses behind it",
+    ),
     Extension(
         "l3-ext-ndp-proxy",
         "Router support to enable NDP proxy",

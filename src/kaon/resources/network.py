@@ -169,6 +169,7 @@ EXTENSIONS = (
         "Expose network 'qinq' attribute in the API. This allows to configure network to allow vlan in vlan "
         "configuration using 0x88a8 ethertype (QinQ).",
         "2024-12-02T10:00:00-00:00",
+        awaits="no second tag is put on frames",
     ),
     Extension(
         "project-default-networks",

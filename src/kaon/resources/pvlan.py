@@ -118,4 +118,12 @@ def of_port(network: Record, port: Record, body: dict[str, Any]) -> dict[str, An
     return {"pvlan_type": kind, "pvlan_community": community}
 
 
-EXTENSIONS = (Extension("pvlan", "Private VLAN", "The Private VLAN semantics extension.", "2026-02-03T10:00:00-00:00"),)
+EXTENSIONS = (
+    Extension(
+        "pvlan",
+        "Private VLAN",
+        "The Private VLAN semantics extension.",
+        "2026-02-03T10:00:00-00:00",
+        awaits="ports of a private VLAN are not kept apart",
+    ),
+)

@@ -32,4 +32,12 @@ ATTRIBUTE = Attribute(
     alias="l3-ha",
 )
 
-EXTENSIONS = (Extension("l3-ha", "HA Router extension", "Adds HA capability to routers.", "2014-04-26T00:00:00-00:00"),)
+EXTENSIONS = (
+    Extension(
+        "l3-ha",
+        "HA Router extension",
+        "Adds HA capability to routers.",
+        "2014-04-26T00:00:00-00:00",
+        awaits="a router is on one host",
+    ),
+)

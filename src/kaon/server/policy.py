@@ -131,8 +131,13 @@ def _target(conn: sa.Connection, policy: Policy, rule: str, ask: Ask, caller: Ca
     parents = Presenter(resource, policy).parents(conn, record, caller)
     if ask.resource:
         return {**target_of(resource, record, caller, parents), **given}
-    # What a new record would derive is not known, but for what is named here.
-    return {**record, "tenant_id": record.get("project_id"), **parents, **given}
+    # Whatever is not named is the caller's own: the network of a port, for example.
+    own = {
+        f"{prefix}:project_id": caller.project_id
+        for prefix, (attribute, _) in resource.judged_with.items()
+        if not record.get(attribute)
+    }
+    return {**record, "tenant_id": record.get("project_id"), **own, **parents, **given}
 
 
 def resource_of(rule: str) -> Resource | None:

@@ -156,5 +156,6 @@ EXTENSIONS = (
         "Port Bindings Extended",
         "Expose port bindings of a virtual port to external application",
         "2017-07-17T10:00:00-00:00",
+        awaits="the instance's new host wires its port when it attaches it, not before",
     ),
 )

@@ -35,5 +35,6 @@ EXTENSIONS = (
         "Port hardware offload",
         "Expose port hardware offload extension",
         "2023-05-09T10:00:00-00:00",
+        awaits="no engine offloads to hardware",
     ),
 )

@@ -39,11 +39,13 @@ EXTENSIONS = (
         "Port hints",
         "Backend specific port hints to allow backend specific tuning",
         "2023-01-01T00:00:00-00:00",
+        awaits="no engine takes hints",
     ),
     Extension(
         "port-hint-ovs-tx-steering",
         "Port hint: Open vSwitch Tx steering",
         "Enable Port hint: Open vSwitch Tx steering",
         "2023-01-01T00:00:00-00:00",
+        awaits="no engine steers transmission",
     ),
 )

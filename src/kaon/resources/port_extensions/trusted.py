@@ -40,5 +40,6 @@ EXTENSIONS = (
         "Port trusted vif",
         "Expose port 'trusted' attribute in the API",
         "2024-07-10T10:00:00-00:00",
+        awaits="no engine has virtual functions to trust",
     ),
 )

@@ -24,6 +24,7 @@ EXTENSIONS = (
         "Uplink status propagation extension",
         "Provides ability to propagate port uplink status.",
         "2018-05-31T18:00:00-00:00",
+        awaits="no engine has virtual functions with an uplink",
     ),
     Extension(
         "uplink-status-propagation-updatable",

@@ -177,24 +177,28 @@ EXTENSIONS = (
         "Direction for QoS bandwidth limit rule",
         "Allow to configure QoS bandwidth limit rule with specific direction: ingress or egress",
         "2017-04-10T10:00:00-00:00",
+        awaits="no bandwidth is limited",
     ),
     Extension(
         "qos-bw-minimum-ingress",
         "Ingress direction for QoS minimum bandwidth rule",
         "Allow to configure QoS minimum bandwidth rule with ingress direction.",
         "2018-07-09T10:00:00-00:00",
+        awaits="no bandwidth is guaranteed",
     ),
     Extension(
         "qos-pps",
         "QoS Rule Type Packet per Second Extension",
         "Add QoS Rule Type Packet per Second",
         "2021-05-12T10:00:00-00:00",
+        awaits="no packet rate is limited",
     ),
     Extension(
         "qos-pps-minimum",
         "QoS minimum packet rate rule",
         "Allow to configure QoS minimum packet rate rule.",
         "2021-07-14T10:00:00-00:00",
+        awaits="no packet rate is guaranteed",
     ),
     Extension(
         "qos-rules-alias",

@@ -123,4 +123,12 @@ TRUNK = Resource(
 
 RESOURCES = (TRUNK,)
 
-EXTENSIONS = (Extension("trunk", "Trunk Extension", "Provides support for trunk ports", "2016-01-01T10:00:00-00:00"),)
+EXTENSIONS = (
+    Extension(
+        "trunk",
+        "Trunk Extension",
+        "Provides support for trunk ports",
+        "2016-01-01T10:00:00-00:00",
+        awaits="no tagged frame reaches a sub-port; trunks say DOWN",
+    ),
+)

@@ -492,6 +492,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnets_gateway_ip"), ["gateway_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_segment_id"), ["segment_id"], unique=False)
+
     # By hand:
     journal = sa.table(
         "journal", sa.column("owner_id", sa.String), sa.column("before", sa.JSON), sa.column("after", sa.JSON)
