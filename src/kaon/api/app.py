@@ -22,7 +22,7 @@ from kaon.caller import Caller
 from kaon.resources import types
 from kaon.resources.catalog import calls, extensions, resources
 from kaon.resources.declare import Action, Extension
-from kaon.resources.errors import ApiError, invalid_input, not_found
+from kaon.resources.errors import ApiError, bad_request, invalid_input, not_found
 from kaon.resources.live import Live
 from kaon.store.engine import Store
 
@@ -82,6 +82,8 @@ def _delete(service: Service) -> Handler:
             cascade = service.resource.cascade is not None and types.BOOLEAN.parse(asked)
         except ValueError as error:
             raise invalid_input("cascade", str(error)) from None
+        if await read_body(request):
+            raise bad_request("Request body is not supported in DELETE.")
         await crud.delete(service, place_of(request), caller, if_match, cascade)
         return Answer(204)
 

@@ -105,7 +105,7 @@ ATTRIBUTES = standard(
     ),
     Attribute(
         "extra_dhcp_opts",
-        types.converted(DHCP_OPTIONS),
+        types.converted_list(DHCP_OPTIONS),
         default=None,
         post=True,
         put=True,

@@ -169,15 +169,7 @@ def _filter_shared(values: list[str], caller: Caller) -> sa.ColumnElement[bool]:
 _POOL = types.object_of({"start": types.IP_ADDRESS, "end": types.IP_ADDRESS}, required=("start", "end"))
 
 
-def _pools(value: Any) -> list[dict[str, Any]]:
-    if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
-        raise types.unconverted("Invalid data format for allocation pools")
-    pools: list[dict[str, Any]] = _LIST_OF_POOLS.parse(value)
-    return pools
-
-
-_LIST_OF_POOLS = types.list_of(_POOL, unique=False, null_is_empty=True)
-_POOLS = replace(_LIST_OF_POOLS, parse=_pools)
+_POOLS = types.converted_list(types.list_of(_POOL, unique=False, null_is_empty=True))
 _ROUTE = types.object_of({"destination": types.CIDR, "nexthop": types.IP_ADDRESS}, required=("destination", "nexthop"))
 
 

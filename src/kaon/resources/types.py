@@ -53,6 +53,17 @@ def converted(inner: Type) -> Type:
     return replace(inner, parse=parse)
 
 
+def converted_list(inner: Type) -> Type:
+    """The same list of objects, but what is no list of objects at all is InvalidInput."""
+
+    def parse(value: Any) -> Any:
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
+            raise unconverted(f"'{value}' is not a list of dictionaries")
+        return inner.parse(value)
+
+    return replace(inner, parse=parse)
+
+
 def unchanged(inner: Type) -> Type:
     """The same type where Neutron only looks at a value and converts nothing: what it refuses is HTTPBadRequest."""
 

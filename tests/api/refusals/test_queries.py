@@ -95,6 +95,12 @@ async def test_an_update_of_several_at_once(cloud: Cloud) -> None:
     assert await answer(cloud, RED, "PUT", f"/networks/{net['id']}", body) == (400, "HTTPBadRequest")
 
 
+async def test_a_deletion_that_says_more_than_that(cloud: Cloud) -> None:
+    net = await cloud.made(RED, "/networks")
+    assert await answer(cloud, RED, "DELETE", f"/networks/{net['id']}", {"a": 1}) == (400, "HTTPBadRequest")
+    assert await answer(cloud, RED, "DELETE", f"/networks/{net['id']}") == (204, "")
+
+
 async def test_security_group_rules_have_no_tags(cloud: Cloud) -> None:
     group = await cloud.made(RED, "/security-groups")
     rule = group["security_group_rules"][0]
