@@ -208,11 +208,11 @@ async def test_what_cannot_be_forwarded(cloud: Cloud, site: dict[str, Body]) -> 
     for wrong in (
         tcp(site["one"], 65536, 80),
         tcp(site["one"], 80, 0),
-        tcp(site["one"], 80, 80, protocol="gre"),
         tcp(site["one"], 80, 80, floatingip_id=site["fip"]["id"]),
         {"external_port": 80, "internal_port": 80, "protocol": "tcp"},
     ):
         assert await refused(cloud, site, **wrong) == (400, "HTTPBadRequest")
+    assert await refused(cloud, site, **tcp(site["one"], 80, 80, protocol="gre")) == (400, "InvalidInput")
     assert await refused(cloud, site, **tcp(site["net"], 80, 80)) == (404, "PortNotFound")
     other, (subnet,) = await network(cloud, RED, "10.6.0.0/24")
     second = await cloud.made(RED, "/routers", external_gateway_info={"network_id": site["outside"]["id"]})
