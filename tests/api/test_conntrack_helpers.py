@@ -42,7 +42,7 @@ async def test_helpers_that_make_no_sense_are_refused(cloud: Cloud) -> None:
 
     assert await answer("telnet", "tcp", 23) == (400, "ConntrackHelperNotAllowed")
     assert await answer("tftp", "tcp", 69) == (400, "InvalidProtocolForHelper")
-    assert await answer("ftp", "gre", 21) == (400, "HTTPBadRequest")
+    assert await answer("ftp", "gre", 21) == (400, "InvalidInput")
     assert await answer("ftp", "tcp", 0) == (400, "HTTPBadRequest")
     assert await answer("ftp", "tcp", 21) == (201, "")
     assert await answer("ftp", "tcp", 21) == (400, "BadRequest")

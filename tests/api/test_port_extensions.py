@@ -112,7 +112,7 @@ async def test_the_uplinks_status_is_propagated_or_not(cloud: Cloud, net: str) -
     assert port["propagate_uplink_status"] is False
     status, after = await change(cloud, "member:red", port, propagate_uplink_status="true")
     assert (status, after["propagate_uplink_status"]) == (200, True)
-    assert await change(cloud, "member:red", port, propagate_uplink_status="maybe") == (400, "HTTPBadRequest")
+    assert await change(cloud, "member:red", port, propagate_uplink_status="maybe") == (400, "InvalidInput")
 
 
 async def test_a_port_takes_the_address_of_the_whole_device_that_it_is_bound_to(cloud: Cloud, net: str) -> None:

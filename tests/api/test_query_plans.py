@@ -30,6 +30,7 @@ FEW = frozenset({"agent", "default_security_group_rule", "flavor", "service_prof
 """Of these a whole cloud has a few dozen."""
 
 EXAMPLES = {
+    "cidr": ("10.0.0.0/24",),
     "fixed_ips": (f"subnet_id={ID}", "ip_address=10.0.0.1"),
     "allowed_address_pairs": (),
     "shared": ("true",),
