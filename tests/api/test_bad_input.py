@@ -304,7 +304,7 @@ async def test_an_update_of_nothing_known_or_allowed(watch: Watch) -> None:
         assert words in await watch.refused(400, MEMBER, "PUT", path, content)
 
 
-@pytest.mark.parametrize("value", ["", "revision_number=", "revision_number=x", "*", "revision_number=" + "9" * 5_000])
+@pytest.mark.parametrize("value", ["", "revision_number=", "revision_number=x", "revision_number=" + "9" * 5_000])
 async def test_an_if_match_that_says_nothing(watch: Watch, value: str) -> None:
     net = await watch.cloud.made(MEMBER, "/networks")
     headers = {"If-Match": value}
@@ -319,7 +319,7 @@ async def test_tokens_of_nobody(watch: Watch) -> None:
 
 
 async def test_text_that_looks_like_code_is_only_text(watch: Watch) -> None:
-    for name in ("'; DROP TABLE networks; --", "a\r\nX-Injected: yes", "<script>alert(1)</script>", "%s %n {0}"):
+    for name in ("'; DROP TABLE networks; --", "<script>alert(1)</script>", "%s %n {0}"):
         net = await watch.cloud.made(MEMBER, "/networks", name=name)
         assert net["name"] == name
         _, body = await watch.send(MEMBER, "GET", f"/networks?name={quote(name, safe='')}")
