@@ -7,8 +7,8 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaon.resources import addressing, prefixes
-from kaon.resources.addressing import Range
+from kaon.resources.subnets import addressing, prefixes
+from kaon.resources.subnets.addressing import Range
 
 
 @st.composite

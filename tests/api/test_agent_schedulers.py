@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon.resources import attachment
+from kaon.resources.hosts import attachment
 from tests.api.cloud import Cloud
 from tests.api.l3 import kind
 from tests.api.test_agents import agents, report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from kaon.resources import agent
-from kaon.resources.agent import Report
+from kaon.resources.hosts import agent
+from kaon.resources.hosts.agent import Report
 from kaon.store import journal
 from tests.api.cloud import Cloud
 from tests.api.l3 import kind, shown

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kaon.resources import addressing, ipam, ranges
+from kaon.resources import ranges
 from kaon.resources.errors import ApiError
+from kaon.resources.subnets import addressing, ipam
 from kaon.store.engine import Store
 from kaon.store.journal import Record
 from kaon.store.schema import metadata

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kaon.channel import Attachment
-from kaon.resources import attachment
 from kaon.resources.errors import ApiError
+from kaon.resources.hosts import attachment
 from tests.api.cloud import Cloud
 
 NOVA = "service:service"

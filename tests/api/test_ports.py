@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from kaon.resources import port as ports
+from kaon.resources.ports import port as ports
 from tests.api.cloud import Cloud
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from kaon.channel import Attachment
-from kaon.resources import attachment
-from kaon.resources.agent import AGENT
+from kaon.resources.hosts import attachment
+from kaon.resources.hosts.agent import AGENT
 from kaon.resources.types import new_id
 from tests.api.cloud import Cloud
 

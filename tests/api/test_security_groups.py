@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kaon.resources import records
 from kaon.resources.declare import named
-from kaon.resources.security_group import default_group
+from kaon.resources.security.security_group import default_group
 from kaon.store import journal
 from tests.api.cloud import Cloud
 

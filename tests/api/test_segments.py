@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.channel import Attachment
-from kaon.resources import attachment
+from kaon.resources.hosts import attachment
 from tests.api.cloud import Cloud
 
 ADMIN = "admin:ops"

@@ -14,13 +14,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources import ipam, network, ranges, records, usage
+from kaon.resources import ranges, records, usage
+from kaon.resources.access.quota import LIMITS
 from kaon.resources.catalog import resources
 from kaon.resources.declare import counted
-from kaon.resources.port import PORT
-from kaon.resources.quota import LIMITS
+from kaon.resources.networks import network
+from kaon.resources.ports.port import PORT
 from kaon.resources.segments import allocation
-from kaon.resources.subnet import SUBNET
+from kaon.resources.subnets import ipam
+from kaon.resources.subnets.subnet import SUBNET
 from kaon.store import journal
 from kaon.store.engine import Store
 

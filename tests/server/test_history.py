@@ -17,8 +17,8 @@ from starlette.types import Message, Scope
 
 from kaon.api.app import create_app
 from kaon.caller import Caller
-from kaon.resources import attachment
 from kaon.resources.errors import ApiError
+from kaon.resources.hosts import attachment
 from kaon.server import history
 from kaon.store import journal
 from kaon.store.transaction import Transaction

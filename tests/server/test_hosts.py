@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from kaon.channel import Attachment, Failure
 from kaon.compile.config import HostConfig
-from kaon.resources import attachment, records
-from kaon.resources.network import NETWORK
-from kaon.resources.security_group_rule import SECURITY_GROUP_RULE
+from kaon.resources import records
+from kaon.resources.hosts import attachment
+from kaon.resources.networks.network import NETWORK
+from kaon.resources.security.security_group_rule import SECURITY_GROUP_RULE
 from kaon.rows import Veth
 from kaon.server import desired as desired_module
 from kaon.server.hosts import Hosts

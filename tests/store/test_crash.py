@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from kaon.resources import ranges, records, usage
 from kaon.resources.catalog import first_starts
 from kaon.resources.declare import named
-from kaon.resources.network import ZONES
+from kaon.resources.networks.network import ZONES
 from kaon.resources.segments.allocation import VNIS
 from kaon.store import journal
 from kaon.store.engine import Store

@@ -16,7 +16,8 @@ from kaon.api.http import Place
 from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
-from kaon.resources import quota, records, types
+from kaon.resources import records, types
+from kaon.resources.access import quota
 from kaon.resources.declare import Action, Resource, named
 from kaon.resources.errors import ApiError, bad_request, not_found
 from kaon.resources.live import Live

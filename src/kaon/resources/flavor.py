@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kaon.resources import records, router_flavor, types
+from kaon.resources import records, types
 from kaon.resources.declare import REQUIRED, Ask, Attribute, Call, Extension, Resource, standard
 from kaon.resources.errors import InvalidValue, bad_request, conflict, not_found
 from kaon.resources.roles import ADMIN, ADMIN_OR_READER
+from kaon.resources.routers import router_flavor
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 

@@ -8,8 +8,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from kaon.resources import agent as api
-from kaon.resources.agent import Report
+from kaon.resources.hosts import agent as api
+from kaon.resources.hosts.agent import Report
 from kaon.resources.live import Live
 from kaon.server.channel import Agent
 from kaon.store.engine import Store

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from kaon.channel import Failure
 from kaon.compile.config import HostConfig
 from kaon.compile.view import Scope
-from kaon.resources import port, records
+from kaon.resources import records
 from kaon.resources.catalog import resources
+from kaon.resources.ports import port
 from kaon.server.backlog import Backlog
 from kaon.server.desired import Desired, Difference, PortState
 from kaon.store import journal

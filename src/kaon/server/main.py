@@ -38,9 +38,10 @@ from kaon.identity.context import Validator, authenticator
 from kaon.identity.keys import keys_folder
 from kaon.identity.state import open_identity
 from kaon.launch import Launch
-from kaon.resources import attachment, catalog, defaults
+from kaon.resources import catalog, defaults
 from kaon.resources.defaults import Defaults, SegmentRange
 from kaon.resources.errors import ApiError
+from kaon.resources.hosts import attachment
 from kaon.resources.live import Live
 from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from kaon.resources import records, types
 from kaon.resources.declare import REQUIRED, Action, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict
-from kaon.resources.port import PORT
 from kaon.resources.port_binding import held
 from kaon.resources.port_binding.attributes import PROFILE, UNBOUND, VNIC_TYPES
 from kaon.resources.port_extensions import trusted
+from kaon.resources.ports.port import PORT
 from kaon.resources.roles import ADMIN_OR_SERVICE, SERVICE
 from kaon.resources.types import Type
 from kaon.store.journal import Record

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kaon.caller import Caller
-from kaon.resources import records, sharing, types
+from kaon.resources import records, types
+from kaon.resources.access import sharing
 from kaon.resources.declare import Attribute, Extension, Resource, standard
 from kaon.resources.errors import conflict
 from kaon.resources.qos import following, rules

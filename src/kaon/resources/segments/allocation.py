@@ -13,9 +13,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from kaon.resources import defaults, ranges
-from kaon.resources.addressing import Range, difference, without
 from kaon.resources.declare import named
 from kaon.resources.errors import ApiError, conflict, invalid
+from kaon.resources.subnets.addressing import Range, difference, without
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 

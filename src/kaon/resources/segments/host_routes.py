@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kaon.resources import records
-from kaon.resources.addressing import Network, network
 from kaon.resources.declare import named
+from kaon.resources.subnets.addressing import Network, network
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from kaon.resources import addressing, records
+from kaon.resources import records
 from kaon.resources.declare import Extension, named
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.resources.segments.segment import SEGMENT, of_network
+from kaon.resources.subnets import addressing
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 

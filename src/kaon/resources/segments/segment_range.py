@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from kaon.resources import defaults, ranges, records, types
-from kaon.resources.addressing import difference
 from kaon.resources.declare import REQUIRED, Attribute, Extension, Resource, named, standard
 from kaon.resources.errors import ApiError, bad_request, conflict
 from kaon.resources.roles import ADMIN
 from kaon.resources.segments import allocation
 from kaon.resources.segments.allocation import LIMITS
+from kaon.resources.subnets.addressing import difference
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from kaon.resources import records, types, visible
+from kaon.resources import records, types
+from kaon.resources.access import visible
 from kaon.resources.errors import ApiError, conflict, invalid
-from kaon.resources.network import NETWORK
+from kaon.resources.networks.network import NETWORK
 from kaon.resources.types import Type
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction

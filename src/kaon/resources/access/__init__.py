@@ -1,0 +1,1 @@
+"""Who may use what: quotas, RBAC policies and what depends on them."""

@@ -1,0 +1,1 @@
+"""Names of ports in DNS."""

@@ -1,0 +1,1 @@
+"""Hosts as the API shows them: agents, what each serves, zones, and where ports are attached."""

@@ -1,0 +1,1 @@
+"""Routers: their interfaces, gateways and routes, and what belongs to one."""

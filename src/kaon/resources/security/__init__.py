@@ -1,0 +1,1 @@
+"""Security groups: their rules, their defaults, the addresses that they name, and their logs."""

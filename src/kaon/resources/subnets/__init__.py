@@ -1,0 +1,1 @@
+"""Subnets and their addresses: the pools that prefixes come from, and who has which address."""
