@@ -91,7 +91,7 @@ def test_one_module_is_all_that_a_resource_needs(tmp_path: Path) -> None:
 
 def test_the_blocks_of_the_page_are_parts_of_the_file_that_it_walks_through() -> None:
     text = PAGE.read_text()
-    source = (PAGE.parent / re.findall(r"\]\((\S+resources/security_groups\S+\.py)\)", text)[0]).read_text()
+    source = (PAGE.parent / re.findall(r"\]\((\S+resources/\S+_default_statefulness\.py)\)", text)[0]).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
     assert [block for block in blocks if block not in source] == []
