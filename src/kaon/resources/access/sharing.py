@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from kaon.caller import Caller
 from kaon.resources import records, types
-from kaon.resources.declare import Filter, Resource, named
+from kaon.resources.declare import Attribute, Filter, Resource, named
+from kaon.resources.roles import ADMIN
 from kaon.store.journal import Record
 from kaon.store.transaction import Transaction
 
@@ -16,6 +17,20 @@ SHARED = "access_as_shared"
 def is_shared(record: Record, caller: Caller) -> bool:
     """Whether policies open the record to the caller's project."""
     return any(target in ("*", caller.project_id) for target in record["shared_with"])
+
+
+ATTRIBUTE = Attribute(
+    "shared",
+    types.BOOLEAN,
+    default=False,
+    post=True,
+    put=True,
+    post_rule=ADMIN,
+    put_rule=ADMIN,
+    derived=is_shared,
+    filter=False,
+)
+"""Open to everybody, as an administrator may say directly where others write an RBAC policy."""
 
 
 def opened(kind: str, caller: Caller) -> sa.Select[tuple[str]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kaon.resources.declare import Ask, Call, Extension, named
+from kaon.resources import types
+from kaon.resources.declare import Ask, Attribute, Call, Extension, named
 from kaon.resources.errors import bad_request, not_found
 from kaon.store.transaction import Transaction
 
@@ -16,6 +17,15 @@ ZONE = "default"
 _SERVED_BY = {"network": "DHCP agent", "router": "L3 agent"}
 """What lives in zones -> the type of agent that serves it there."""
 _NAMES = frozenset({"name", "resource", "state"})
+
+
+def attributes(kind: str) -> tuple[Attribute, Attribute]:
+    """What something that lives in zones says of them: where its owner wants it, and where it is."""
+    alias, names = f"{kind}_availability_zone", types.list_of(types.text(255))
+    return (
+        Attribute("availability_zone_hints", names, default=[], post=True, filter=False, sort=False, alias=alias),
+        Attribute("availability_zones", names, filter=False, sort=False, alias=alias),
+    )
 
 
 def demand(hints: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from kaon.resources import types
 from kaon.resources.access import sharing
 from kaon.resources.declare import UNSET, Attribute, standard
 from kaon.resources.dns import dns
+from kaon.resources.hosts import availability_zone
 from kaon.resources.networks import ha_network, pvlan
 from kaon.resources.qos import networks as qos_networks
 from kaon.resources.roles import ADMIN, ADMIN_OR_MEMBER
@@ -38,17 +39,7 @@ ATTRIBUTES = standard(
     Attribute("admin_state_up", types.BOOLEAN, default=True, post=True, put=True),
     Attribute("status", types.text(16)),
     Attribute("subnets", types.list_of(types.UUID), default=[], filter=False, sort=False),
-    Attribute(
-        "shared",
-        types.BOOLEAN,
-        default=False,
-        post=True,
-        put=True,
-        post_rule=ADMIN,
-        put_rule=ADMIN,
-        derived=sharing.is_shared,
-        filter=False,
-    ),
+    sharing.ATTRIBUTE,
     Attribute(
         "router:external",
         types.BOOLEAN,
@@ -112,22 +103,7 @@ ATTRIBUTES = standard(
         put_rule=ADMIN,
         alias="external-net",
     ),
-    Attribute(
-        "availability_zone_hints",
-        types.list_of(types.text(255)),
-        default=[],
-        post=True,
-        filter=False,
-        sort=False,
-        alias="network_availability_zone",
-    ),
-    Attribute(
-        "availability_zones",
-        types.list_of(types.text(255)),
-        filter=False,
-        sort=False,
-        alias="network_availability_zone",
-    ),
+    *availability_zone.attributes("network"),
     Attribute(
         "dns_domain", dns.DOMAIN, default="", post=True, put=True, filter=False, sort=False, alias="dns-integration"
     ),

@@ -62,17 +62,7 @@ ADDRESS_SCOPE = Resource(
     collection="address_scopes",
     attributes=standard(
         Attribute("ip_version", types.one_of(4, 6), default=REQUIRED, post=True),
-        Attribute(
-            "shared",
-            types.BOOLEAN,
-            default=False,
-            post=True,
-            put=True,
-            post_rule=ADMIN,
-            put_rule=ADMIN,
-            derived=sharing.is_shared,
-            filter=False,
-        ),
+        sharing.ATTRIBUTE,
         Attribute("shared_with", types.list_of(types.text(255)), internal=True),
         tags=False,
         description=False,
