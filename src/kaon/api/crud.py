@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +11,12 @@ import sqlalchemy as sa
 
 from kaon.api import body as bodies
 from kaon.api import query as queries
+from kaon.api import revisions
 from kaon.api.http import Place
 from kaon.api.policy import Policy, credentials
 from kaon.api.present import Presenter, Written
 from kaon.caller import Caller
-from kaon.resources import records, types
+from kaon.resources import records
 from kaon.resources.access import quota
 from kaon.resources.declare import Action, Resource, named
 from kaon.resources.errors import ApiError, bad_request, not_found
@@ -211,35 +211,8 @@ def writable(
         ):
             raise records.missing(service.resource, place.id)
         service.policy.demand(rule, target, creds)
-    wanted = constraint(if_match)
-    if wanted is not None and wanted != record["revision_number"]:
-        raise ApiError(
-            412,
-            "RevisionNumberConstraintFailed",
-            f"Constrained to {wanted}, but current revision is {record['revision_number']}",
-        )
+    revisions.demand(record, if_match)
     return record, target
-
-
-_ETAG = re.compile(r'(?:W/)?"([^"]*)"|([^\s,"]+)')
-
-
-def constraint(if_match: str) -> int | None:
-    """The revision that ``If-Match: revision_number=5`` demands (RFC 9110, section 13.1.1, as Neutron speaks it).
-
-    Other entity tags say nothing of revisions, and are passed over. Raises 400 for one that names no revision.
-    """
-    tags = [quoted or bare for quoted, bare in _ETAG.findall(if_match)]
-    demands = [tag.removeprefix("revision_number=") for tag in tags if tag.startswith("revision_number=")]
-    if not demands:
-        return None
-    if len(demands) > 1:
-        raise bad_request("Bad if-match request: Multiple revision_number etags are not supported.", "BadRequest")
-    number = types.natural(demands[0].removeprefix("-"))
-    if number is None:
-        reason = "Revision number etag must be in the format of revision_number=<int>."
-        raise bad_request(f"Bad if-match request: {reason}", "BadRequest")
-    return -number if demands[0].startswith("-") else number
 
 
 async def update(service: Service, place: Place, raw: bytes, caller: Caller, if_match: str = "") -> bytes:
