@@ -61,7 +61,8 @@ def told(found: dict[str, Any]) -> Iterator[str]:
             because = f"  [{hop['because']}]" if hop["because"] else ""
             changed = f"  ({hop['packet']})" if hop["packet"] != packet else ""
             packet = hop["packet"]
-            yield f"  {title if not number else '':<6} {hop['stage']:<8} {hop['resource']:<45} {hop['what']}{because}{changed}"
+            place = f"{'' if number else title:<6} {hop['stage']:<8} {hop['resource']:<45}"
+            yield f"  {place} {hop['what']}{because}{changed}"
     drop = found["drop"]
     if drop is not None:
         way = "the answer is dropped" if drop["way"] == "back" else "dropped"

@@ -175,11 +175,13 @@ def _no_route(walk: Walk, router: Record) -> Drop:
 
 
 def _subnet_of(world: World, router: Record, address: str) -> Record | None:
-    """A subnet of the router's project with an address, one that has a port there if there is any."""
+    """A subnet inside, of the router's project, that holds an address; one where a port has it if there is any."""
     own = [
         subnet
         for subnet in world.all("subnet")
-        if subnet.get("project_id") == router.get("project_id") and within(address, subnet["cidr"])
+        if subnet.get("project_id") == router.get("project_id")
+        and within(address, subnet["cidr"])
+        and not (world.get("network", subnet["network_id"]) or {}).get("external_to")
     ]
     own.sort(key=lambda subnet: (graph.holder(world, subnet["network_id"], address) is None, subnet["id"]))
     return own[0] if own else None
