@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from kaon.insight.answer import Hop, Outcome, Stage, Trace
+from kaon.insight.answer import Drop, Hop, Outcome, Stage, Trace
 from kaon.world.world import Record, World
 
 _OPENED = ("shared_with", "external_to")
@@ -22,7 +22,7 @@ def of_project(world: World, trace: Trace, project: str) -> Trace:
     back = _own(world, trace.back, project) if len(hops) == len(trace.hops) else ()
     whole = len(hops) == len(trace.hops) and len(back) == len(trace.back)
     if whole and (trace.drop is None or is_visible(world, trace.drop.resource, project)):
-        return trace
+        return trace if _is_own(world, trace.drop, project) else _without_changes(trace)
     packet = (hops or trace.hops)[-1].packet if hops else trace.packet
     border = Hop(Stage.HIDDEN, "", "what follows belongs to another project", packet)
     if len(hops) < len(trace.hops) or not back:
@@ -32,6 +32,20 @@ def of_project(world: World, trace: Trace, project: str) -> Trace:
     return msgspec.structs.replace(
         trace, outcome=Outcome.HIDDEN, reached="", hops=hops, back=(*back, border), drop=None
     )
+
+
+def _is_own(world: World, drop: Drop | None, project: str) -> bool:
+    """Whether what dropped the packet is the project's to change, if anything did."""
+    kind, _, id = drop.resource.partition("/") if drop is not None else ("", "", "")
+    return ((world.get(kind, id) or {}).get("project_id") or project) == project
+
+
+def _without_changes(trace: Trace) -> Trace:
+    """The trace without the change that would help: it would name what only its owner may see."""
+    if trace.drop is None:
+        return trace
+    drop = msgspec.structs.replace(trace.drop, changes=(), advice=f"ask whoever owns {trace.drop.resource}")
+    return msgspec.structs.replace(trace, drop=drop)
 
 
 def _own(world: World, hops: Iterable[Hop], project: str) -> tuple[Hop, ...]:
