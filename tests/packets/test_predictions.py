@@ -46,14 +46,8 @@ def listening(*machines: Machine) -> Iterator[None]:
     """Whatever comes to these machines' addresses on the port is accepted, so that silence means a drop."""
     with ExitStack() as opened:
         for machine in machines:
-            for any_address in ("0.0.0.0", "::"):
-                with sandbox.inside(machine.netns):
-                    server = sandbox.socket.socket(sandbox._family(any_address), sandbox.socket.SOCK_STREAM)
-                opened.enter_context(server)
-                if any_address == "::":
-                    server.setsockopt(sandbox.socket.IPPROTO_IPV6, sandbox.socket.IPV6_V6ONLY, 1)
-                server.bind((any_address, PORT))
-                server.listen(16)
+            for address in machine.addresses:
+                opened.enter_context(sandbox.listen(machine.netns, address, PORT))
         yield
 
 
@@ -144,3 +138,20 @@ def test_predictions_across_routers_and_to_the_outside(lab: Lab, project: Projec
     project.cloud.update("routers", router["id"], admin_state_up=False)
     until(lab.settled, what="the router is down")
     assert agreed(lab, one, two.ipv4) == Reason.ROUTER_DOWN
+
+
+def test_an_echo_like_one_by_the_floating_ip_does_not_reach_the_private_address(lab: Lab, project: Project) -> None:
+    network = project.network(LEFT4)
+    machine = project.machine(network, project.pings())
+    router = project.router(*network.subnets, outside=True)
+    floating = project.floating(machine)["floating_ip_address"]
+    own = router["external_gateway_info"]["external_fixed_ips"]
+    gateway = next(each["ip_address"] for each in own if ":" not in each["ip_address"])
+    until(lab.settled, what="all is real")
+    ip("route", "add", LEFT4, "via", gateway, netns=OUTSIDE)
+    try:
+        # All pings of this process have the same identifier.
+        assert agreed(lab, None, floating) == ""
+        assert agreed(lab, None, machine.ipv4) == Reason.PRIVATE_FROM_OUTSIDE
+    finally:
+        ip("route", "del", LEFT4, netns=OUTSIDE)
