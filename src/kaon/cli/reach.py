@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kaon.cli.client import connected
+from kaon.cli.history import value
 from kaon.cli.options import add_settings
 
 _SIGNS = {"delivered": "+", "left": "+", "hidden": "?"}
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 def told(found: dict[str, Any]) -> Iterator[str]:
     """The matrix for people: a row is who sends, a column who is to receive, by number."""
     ends, reasons = found["ends"], dict[str, int]()
-    names = [end["name"] or end["id"][:8] for end in ends]
+    names = [value(end["name"] or end["id"][:8]) for end in ends]
     width = max((len(name) for name in names), default=0)
     asked = found["protocol"] + (f" {found['port']}" if found["port"] is not None else "")
     yield f"{asked}: rows send, columns receive"
