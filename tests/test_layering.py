@@ -39,11 +39,15 @@ LAYERS: dict[str, set[str]] = {
     "agent": {"channel", "rows", "converge", "engines", *PROCESS},
     "world": set(),
     "compile": {"ip_protocols", "rows", "world"},
+    "insight": {"ip_protocols", "world"},
     "store": {"caller"},
     "resources": {"caller", "ip_protocols", "store"},
     "identity": {"caller", "resources", "store"},
     "api": {"caller", "resources", "store"},
-    "server": {"caller", "api", "identity", "resources", "store", "world", "compile", "channel", "rows", *PROCESS},
+    "server": {
+        *("caller", "api", "identity", "resources", "store", "world", "insight", "compile", "channel", "rows"),
+        *PROCESS,
+    },
 }
 """What each package may import besides itself; docs/architecture.md has the same table."""
 

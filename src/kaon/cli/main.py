@@ -28,6 +28,8 @@ COMMANDS: dict[str, Command] = {
     "status": Command("kaon.cli.status", "show what runs on a data folder, and where its API is"),
     "log": Command("kaon.cli.history", "show who changed what, and when"),
     "policy": Command("kaon.cli.policy", "list the rules in force, and explain what somebody may do and why"),
+    "trace": Command("kaon.cli.trace", "predict what happens to a packet, hop by hop, and what would let it through"),
+    "reach": Command("kaon.cli.reach", "show who can talk to whom in a project"),
     "attach": Command("kaon.cli.attach", "make a port appear on this host, in a namespace or as a tap device"),
     "detach": Command("kaon.cli.detach", "remove a port from this host"),
     "exec": Command("kaon.cli.inside", "run a command in the network of a Kaon that runs without root"),

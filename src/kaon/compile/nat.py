@@ -49,6 +49,9 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
             "inet",
             "forward",
             "ct state established,related accept",
+            # An echo like one that came by the floating IP gets another identifier, so that answers can be told apart,
+            # and that counts as a translation of its destination, too.
+            f"iifname {outside} ct original ip daddr @inside drop",
             f"iifname {outside} meta nfproto ipv4 ct status & dnat != dnat drop",
             hook=base("forward", 0),
             netns=netns,

@@ -47,6 +47,8 @@ from kaon.server.agents import Agents
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
 from kaon.server.hosts import Hosts
+from kaon.server.insight import insight_routes
+from kaon.server.intent import Intent
 from kaon.server.metrics import Requests, metrics_routes
 from kaon.server.policy import follow as follow_policy
 from kaon.server.policy import policy_routes
@@ -172,6 +174,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         *metrics_routes(requests, store, channel, hosts, ready.is_set),
         *history_routes(feed, policy, authenticate, identity_url),
         *policy_routes(store, policy, authenticate, identity_url),
+        *insight_routes(Intent(store), authenticate, identity_url),
     ]
     app = create_app(store, authenticate, policy, identity_url, extra, live)
     # The configuration was loaded before privileges went, with a name in the place of the application.

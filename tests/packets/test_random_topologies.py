@@ -1,0 +1,217 @@
+"""Topologies drawn at random: Kaon builds each for real, and every prediction is checked by packets.
+
+KAON_TOPOLOGIES says how many (6); a failure prints the topology, and how to draw it again.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests import sandbox
+from tests.packets.lab import OUTSIDE, OUTSIDE4, Lab, Machine, Project
+from tests.packets.test_predictions import PORT, listening, predicted
+from tests.wait import until
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+COUNT = int(os.environ.get("KAON_TOPOLOGIES", "6"))
+PREFIXES = (("10.0.0.0/24", "fd00:1::/64"), ("10.0.1.0/24", "fd00:2::/64"))
+
+
+class Rule(NamedTuple):
+    """A rule of a group; `remote` is a prefix, the number of a group, or None."""
+
+    direction: str
+    ethertype: str
+    protocol: str | None
+    port: int | None
+    remote: str | int | None
+
+
+class Group(NamedTuple):
+    """A security group."""
+
+    stateful: bool
+    everything_out: bool
+    rules: tuple[Rule, ...]
+
+
+class Vm(NamedTuple):
+    """An instance: the number of its network and of its group (None: no group, -1: no port security)."""
+
+    network: int
+    group: int | None
+    up: bool
+    floating: bool
+
+
+class Topology(NamedTuple):
+    """`networks` holds the number of each one's prefixes, so that two may collide; `joined` those on the router."""
+
+    networks: tuple[int, ...]
+    groups: tuple[Group, ...]
+    vms: tuple[Vm, ...]
+    joined: frozenset[int]
+    outside: bool
+
+
+RULES = st.builds(
+    lambda direction, version, kind, remote: Rule(
+        direction,
+        f"IPv{version}",
+        ("ipv6-icmp" if version == 6 else "icmp") if kind == "icmp" else kind and "tcp",
+        PORT if kind == "tcp80" else None,
+        {"near": PREFIXES[0][version == 6], "far": PREFIXES[1][version == 6]}.get(remote, remote),
+    ),
+    st.sampled_from(("ingress", "ingress", "egress")),
+    st.sampled_from((4, 4, 6)),
+    st.sampled_from((None, "icmp", "tcp", "tcp80")),
+    st.sampled_from((None, None, "near", "far", 0, 1)),
+)
+GROUPS = st.builds(
+    Group,
+    st.sampled_from((True, True, False)),
+    st.booleans(),
+    st.lists(RULES, max_size=4).map(lambda rules: tuple(rules)),
+)
+
+
+@st.composite
+def topologies(draw: Any) -> Topology:
+    networks = tuple(draw(st.lists(st.integers(0, 1), min_size=1, max_size=3)))
+    numbers = st.integers(0, len(networks) - 1)
+    vms = st.builds(Vm, numbers, st.sampled_from((0, 0, 1, 1, None, -1)), st.integers(0, 9).map(bool), st.booleans())
+    joined: dict[int, int] = {}
+    for number in draw(st.lists(numbers, max_size=3)):
+        joined.setdefault(networks[number], number)  # a router takes no prefix twice
+    return Topology(
+        networks,
+        tuple(draw(st.tuples(GROUPS, GROUPS))),
+        tuple(draw(st.lists(vms, min_size=3, max_size=4))),
+        frozenset(joined.values()),
+        draw(st.booleans()),
+    )
+
+
+def build(project: Project, topology: Topology) -> list[tuple[Machine, str]]:
+    """Build it; each machine, with its floating IP if it has one."""
+    networks = [project.network(*PREFIXES[number]) for number in topology.networks]
+    groups = []
+    for number, group in enumerate(topology.groups):
+        made = project.cloud.create("security_groups", name=f"{project.name}-{number}", stateful=group.stateful)
+        for rule in made["security_group_rules"] if not group.everything_out else ():
+            project.cloud.delete("security_group_rules", rule["id"])
+        groups.append(made)
+    for made, group in zip(groups, topology.groups, strict=True):
+        for rule in dict.fromkeys(group.rules):
+            # The API takes no rule twice.
+            if not (rule.direction == "egress" and group.everything_out):
+                add(project, made, rule, groups)
+    if topology.joined or topology.outside:
+        subnets = [subnet for number in sorted(topology.joined) for subnet in networks[number].subnets]
+        project.router(*subnets, outside=topology.outside)
+    machines = []
+    for vm in topology.vms:
+        if vm.group == -1:
+            machine = project.machine(networks[vm.network], port_security_enabled=False)
+        else:
+            machine = project.machine(networks[vm.network], *(() if vm.group is None else (groups[vm.group],)))
+        leads_in = vm.floating and topology.outside and vm.network in topology.joined
+        machines.append((machine, project.floating(machine)["floating_ip_address"] if leads_in else ""))
+    for (machine, _), vm in zip(machines, topology.vms, strict=True):
+        if not vm.up:
+            project.cloud.update("ports", machine.id, admin_state_up=False)
+    return machines
+
+
+def add(project: Project, group: dict[str, Any], rule: Rule, groups: list[dict[str, Any]]) -> None:
+    """Make a rule as the API takes it."""
+    values: dict[str, Any] = {"direction": rule.direction, "ethertype": rule.ethertype, "protocol": rule.protocol}
+    if rule.port is not None:
+        values |= {"port_range_min": rule.port, "port_range_max": rule.port}
+    if isinstance(rule.remote, int):
+        values["remote_group_id"] = groups[rule.remote]["id"]
+    elif rule.remote is not None:
+        values["remote_ip_prefix"] = rule.remote
+    project.rule(group, **values)
+
+
+class Ask(NamedTuple):
+    """A packet to try: from whom (its id, and its namespace), to which address, and by TCP to which port (0: echo)."""
+
+    sender: str
+    netns: str
+    address: str
+    port: int
+
+    @property
+    def to(self) -> str:
+        if not self.port:
+            return self.address
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def questions(machines: list[tuple[Machine, str]], topology: Topology) -> list[Ask]:
+    """Every pair by every address, and the outside both ways."""
+    found = []
+    for one, _ in machines:
+        targets = [address for other, floating in machines for address in (*other.addresses, floating) if address]
+        targets = [address for address in targets if address not in one.addresses]
+        found += [Ask(one.id, one.netns, address, port) for address in targets for port in (0, PORT)]
+        if topology.outside:
+            found.append(Ask(one.id, one.netns, OUTSIDE4, 0))
+    for _, floating in machines:
+        found += [Ask("external", OUTSIDE, floating, port) for port in (0, PORT) if floating]
+    return list(dict.fromkeys(found))
+
+
+def is_answered(ask: Ask, expected: bool) -> bool:
+    """Whether a real packet is answered."""
+    seconds = 3 if expected else 0.4
+    if ask.port:
+        try:
+            return sandbox.connects(ask.netns, ask.address, ask.port, seconds)
+        except OSError:  # its own kernel knows no way, or a router's says so
+            return False
+    return sandbox.ping(ask.netns, ask.address, seconds)
+
+
+tried = {"topologies": 0, "packets": 0, "passing": 0}
+
+
+@pytest.mark.timeout(0)
+def test_packets_agree_with_every_prediction(lab: Lab) -> None:
+    @settings(
+        max_examples=COUNT,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(topologies())
+    def check(topology: Topology) -> None:
+        with lab.project() as project:
+            machines = build(project, topology)
+            until(lab.settled, 10, "all is real")
+            asks = questions(machines, topology)
+            foreseen = [predicted(lab, ask.sender, ask.to) for ask in asks]
+            passing = [found["outcome"] in ("delivered", "left") for found in foreseen]
+            with listening(*(machine for machine, _ in machines)), ThreadPoolExecutor(8) as pool:
+                real = list(pool.map(is_answered, asks, passing))
+            both = zip(asks, real, passing, foreseen, strict=True)
+            wrong = [(ask, was, found) for ask, was, should, found in both if was != should]
+            assert wrong == [], topology
+            tried["topologies"] += 1
+            tried["packets"] += len(asks)
+            tried["passing"] += sum(passing)
+
+    check()
+    print(tried)
+    assert 0 < tried["passing"] < tried["packets"]
