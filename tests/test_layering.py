@@ -28,6 +28,7 @@ TOP = {"cli", "demo"}
 LAYERS: dict[str, set[str]] = {
     "rows": set(),
     "channel": {"rows"},
+    "joining": {"channel"},
     "caller": set(),
     "ip_protocols": set(),
     "log": set(),
@@ -36,14 +37,17 @@ LAYERS: dict[str, set[str]] = {
     "launch": {"config"},
     "engines": {"rows"},
     "converge": {"rows", "engines.base"},
-    "agent": {"channel", "rows", "converge", "engines", *PROCESS},
+    "agent": {"channel", "joining", "rows", "converge", "engines", *PROCESS},
     "world": set(),
     "compile": {"ip_protocols", "rows", "world"},
     "store": {"caller"},
     "resources": {"caller", "ip_protocols", "store"},
     "identity": {"caller", "resources", "store"},
     "api": {"caller", "resources", "store"},
-    "server": {"caller", "api", "identity", "resources", "store", "world", "compile", "channel", "rows", *PROCESS},
+    "server": {
+        *{"caller", "api", "identity", "resources", "store", "world", "compile", "channel", "joining", "rows"},
+        *PROCESS,
+    },
 }
 """What each package may import besides itself; docs/architecture.md has the same table."""
 

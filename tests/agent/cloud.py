@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaon.agent.main import AgentConfig, run
+from kaon.agent.servers import local_server
 from kaon.channel import Attachment, Failure
 from kaon.engines.fake.engine import FakeEngine
 from kaon.rows import Bridge, Row, row
@@ -101,7 +102,7 @@ class Host:
 
     async def start(self) -> None:
         ready = asyncio.Event()
-        config = AgentConfig("host-1", self.server, self.folder, "fake")
+        config = AgentConfig("host-1", local_server(self.server), self.folder, "fake")
         self.agent = asyncio.create_task(run(config, lambda: self.kernel, ready.set))
         await ready.wait()
 

@@ -25,8 +25,10 @@ log = logging.getLogger("kaon.supervisor")
 OPTIONS = (
     "data",
     "listen",
+    "agent_listen",
     "engine",
     "host",
+    "local_ip",
     "tls_cert",
     "tls_key",
     "public_url",
@@ -58,14 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     if listeners:
         port = listeners[0].getsockname()[1]
     listeners.append(listening.open_api(address, port))
+    remote = listening.open_remote(settings.agent_listen) if settings.agent_listen else None
     if settings.engine == "linux" and os.geteuid() != 0:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
-    return _run_on(settings, listeners)
+    return _run_on(settings, listeners, remote)
 
 
-def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
+def _run_on(settings: Settings, listeners: list[socket.socket], remote: socket.socket | None) -> int:
     user = privileges.service_user()
     folder = datafolder.DataFolder(Path(settings.data))
     datafolder.prepare(folder, user)
@@ -88,6 +91,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
             folder=str(folder.server),
             api_fds=tuple(listener.fileno() for listener in listeners),
             agent_fd=agents.fileno(),
+            remote_fd=-1 if remote is None else remote.fileno(),
             run_as=user,
             bootstrap_password=password,
         ),
