@@ -38,7 +38,7 @@ PATIENCE = 10.0
 LONGEST_SLEEP = 3600.0
 """Seconds between looks at whether the certificate is due: clocks are set, and machines sleep."""
 AGAIN = 60.0
-"""Seconds after which a renewal that failed is tried again."""
+"""Seconds between one renewal and the next attempt."""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -110,20 +110,30 @@ async def renew(folder: Path) -> None:
 async def keep_renewed(folder: Path) -> None:
     """Renew the certificate whenever it is due, for as long as the agent runs."""
     while True:
-        seconds = (due(folder) - datetime.now(UTC)).total_seconds()
-        if seconds <= 0:
-            try:
+        seconds = AGAIN
+        try:
+            left = (due(folder) - datetime.now(UTC)).total_seconds()
+            if left > 0:
+                seconds = min(left, LONGEST_SLEEP)
+            else:
                 await renew(folder)
-            except JoinError as error:
-                log.warning("certificate not renewed", extra={"reason": str(error)})
-                seconds = AGAIN
-        await asyncio.sleep(min(max(seconds, 0.1), LONGEST_SLEEP))
+        except JoinError as error:
+            log.warning("certificate not renewed", extra={"reason": str(error)})
+        await asyncio.sleep(seconds)
 
 
 def due(folder: Path) -> datetime:
     """When the certificate is to be renewed: after two thirds of its time."""
-    held = x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes())
+    held = _loaded(folder)
     return held.not_valid_after_utc - (held.not_valid_after_utc - held.not_valid_before_utc) / 3
+
+
+def _loaded(folder: Path) -> x509.Certificate:
+    path = folder / "certificate.pem"
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise JoinError(f"{path} cannot be read ({error}): join anew by --join TOKEN") from error
 
 
 def remote_server(folder: Path) -> Server:
@@ -141,6 +151,14 @@ def remote_server(folder: Path) -> Server:
 
 
 def _own_context(folder: Path) -> ssl.SSLContext:
+    """What shows this host's certificate; raises JoinError when there is no use in that."""
+    until, now = _loaded(folder).not_valid_after_utc, datetime.now(UTC)
+    if until < now:
+        # A server would end the connection without a word that reaches us.
+        raise JoinError(
+            f"this host's certificate expired at {until:%Y-%m-%d %H:%M:%S} UTC, and it is {now:%Y-%m-%d %H:%M:%S} by "
+            "its clock: if that is right, run `kaon host token` on the server, then `kaon agent --join TOKEN` here"
+        )
     context = server_context((folder / "authority.pem").read_text())
     try:
         context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")

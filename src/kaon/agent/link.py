@@ -166,8 +166,8 @@ class Link:
 
     async def _ask(self, message: Callable[[int], Attach | Detach]) -> Reply:
         if self._writer is None:
-            reason = self.away or "it has not answered yet"
-            raise NoServer(f"the server does not answer on {self.server.name} ({reason}): see `kaon status` there")
+            reason = self.away or f"{self.server.name} has not answered yet"
+            raise NoServer(f"the server does not hear this agent: {reason}; if it is stopped, start it by `kaon up`")
         self._request += 1
         number = self._request
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -73,11 +73,6 @@ def explain(url: str, error: OSError) -> str:
                 f"{url} is not the server that this host has joined ({error.verify_message}): see --server, or join "
                 "the one that is there by --join TOKEN"
             )
-        case ssl.SSLError() if "EXPIRED" in str(error.reason):
-            return (
-                f"{url} finds this host's certificate expired (it is {clock} here): if the clocks are right, run "
-                "`kaon host token` on the server, then `kaon agent --join TOKEN` here"
-            )
         case ssl.SSLError() if "ALERT" in str(error.reason):
             return (
                 f"{url} does not accept this host's certificate ({str(error.reason).lower()}): compare the clocks, or "
