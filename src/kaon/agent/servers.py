@@ -17,7 +17,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 PATIENCE = 4.0
 """Seconds for a TCP connection and its TLS handshake: a cut link drops packets, and the next attempt is soon."""
-SILENT = 10_000
+SILENT = 6_000
 """Milliseconds after which a connection whose peer acknowledges nothing is given up."""
 
 _NOT_YET, _EXPIRED = 9, 10

@@ -27,7 +27,7 @@ HANDSHAKE = 10.0
 """Seconds that a peer may take for its TLS handshake."""
 LOOKS = 0.5
 """Seconds between looks at whether a host has been removed."""
-SILENT = 10_000
+SILENT = 6_000
 """Milliseconds after which a connection whose peer acknowledges nothing is given up."""
 
 
