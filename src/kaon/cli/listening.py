@@ -6,8 +6,6 @@ import os
 import socket
 from pathlib import Path
 
-from kaon.config import flag_name, listen_address
-
 INHERITED = "KAON_INHERITED"
 """Descriptors of listening sockets, comma-separated, that whoever started this process opened in another network."""
 
@@ -20,13 +18,8 @@ class ListenError(Exception):
     """A socket could not be opened: the address, why, and the way out."""
 
 
-def open_remote(text: str) -> socket.socket:
-    """A listening TCP socket for the agents of other hosts, at the setting `agent_listen`."""
-    return open_api(*listen_address(text, "agent_listen"), option="agent_listen")
-
-
-def open_api(address: str, port: int, option: str = "listen") -> socket.socket:
-    """A listening TCP socket; port 0 lets the kernel choose one. `option` is the setting that names the address."""
+def open_api(address: str, port: int, flag: str = "--listen") -> socket.socket:
+    """A listening TCP socket; port 0 lets the kernel choose one. `flag` is the option that names the address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,9 +29,7 @@ def open_api(address: str, port: int, option: str = "listen") -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ListenError(
-            f"cannot listen on {address} port {port}: {reason}; name another by {flag_name(option)}"
-        ) from error
+        raise ListenError(f"cannot listen on {address} port {port}: {reason}; name another by {flag}") from error
     listener.setblocking(False)
     return listener
 

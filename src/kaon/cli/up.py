@@ -60,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     if listeners:
         port = listeners[0].getsockname()[1]
     listeners.append(listening.open_api(address, port))
-    remote = listening.open_remote(settings.agent_listen) if settings.agent_listen else None
+    remote = None
+    if settings.agent_listen:
+        remote = listening.open_api(*listen_address(settings.agent_listen), flag="--agent-listen")
     if settings.engine == "linux" and os.geteuid() != 0:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
@@ -102,7 +104,9 @@ def _run_on(settings: Settings, listeners: list[socket.socket], remote: socket.s
         "kaon.agent",
         msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
     )
-    watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), settings.identity.url, server, agent)
+    awaited = "" if remote is None else "tls://{}:{}".format(*remote.getsockname()[:2])
+    state = datafolder.State(url=url, supervisor=os.getpid())
+    watcher = Watcher(folder, state, settings.identity.url, awaited, server, agent)
     # The password is in the pipes from here on, and in nobody's environment.
     os.environ.pop("KAON_ADMIN_PASSWORD", None)
     return Supervisor([server, agent], watcher.changed).run()
@@ -115,6 +119,7 @@ class Watcher:
     folder: datafolder.DataFolder
     state: datafolder.State
     keystone: str
+    agents: str
     server: Child
     agent: Child
     greeted: bool = False
@@ -125,11 +130,14 @@ class Watcher:
         datafolder.write_state(self.folder, self.state)
         if self.server.ready and not self.greeted:
             self.greeted = True
-            print(greeting(self.folder, self.state.url, self.keystone), flush=True)
+            print(greeting(self.folder, self.state.url, self.keystone, self.agents), flush=True)
 
 
-def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str:
-    """Where everything is, for the person at the terminal. `keystone` is the URL of a real one, where there is one."""
+def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "", agents: str = "") -> str:
+    """Where everything is, for the person at the terminal.
+
+    `keystone` is the URL of a real one, where there is one; `agents` that for the agents of other hosts.
+    """
     admin = f"user admin, project admin, domain default; password in {folder.password}"
     return "\n".join(
         (
@@ -138,6 +146,7 @@ def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str
             f"  Identity   {keystone or f'{url}/identity/v3'}",
             f"  Admin      {'as this Keystone says' if keystone else admin}",
             f"  Clouds     {folder.clouds}",
+            *([f"  Hosts      {agents} (`kaon host token` lets one join)"] if agents else []),
             f"  Try        OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud kaon network list",
         )
     )
