@@ -64,6 +64,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     """First message of an agent. `resume` is the last sequence number that it holds rows for, 0 for none.
 
     `local_ip` is the address at which other hosts reach this one, for tunnels; "" where it has none.
+    `physical_networks` are those that this host reaches, as its setting of that name says.
     """
 
     host: str
@@ -72,6 +73,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     resume: int = 0
     epoch: str = ""
     local_ip: str = ""
+    physical_networks: dict[str, str] = {}
 
 
 class Ack(msgspec.Struct, frozen=True, tag=True):

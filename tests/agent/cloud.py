@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kaon.agent.main import AgentConfig, run
 from kaon.agent.servers import local_server
-from kaon.channel import Attachment, Failure
+from kaon.channel import Attachment, Failure, Hello
 from kaon.engines.fake.engine import FakeEngine
 from kaon.rows import Bridge, Row, row
 from kaon.server.backlog import Backlog
@@ -67,7 +67,7 @@ class Server:
             self.channel.changed()
         return self.backlog.seq
 
-    async def _source(self, host: str) -> Source:
+    async def _source(self, hello: Hello) -> Source:
         return self.backlog
 
     async def _attach(self, host: str, attachment: Attachment) -> tuple[int, dict[str, object]]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -79,6 +79,7 @@ class Link:
     worker: ConvergeWorker
     saved: SavedRows
     local_ip: str = ""
+    physical_networks: Mapping[str, str] = field(default_factory=dict)
     away: str = ""
     seq: int = 0
     epoch: str = ""
@@ -187,7 +188,8 @@ class Link:
         telling = [asyncio.create_task(self._acknowledge(writer, heard)), asyncio.create_task(self._beat(writer))]
         try:
             where = self.local_ip or local_ip(writer)
-            await send(writer, Hello(self.host, self.engine, __version__, self.seq, self.epoch, where))
+            reached = dict(self.physical_networks)
+            await send(writer, Hello(self.host, self.engine, __version__, self.seq, self.epoch, where, reached))
             while True:
                 self._take(await receive_from_server(reader))
                 # Its first word tells that it serves this agent; a request before that could be lost.

@@ -11,8 +11,8 @@ import ipaddress
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class AgentConfig:
     """What an agent must know: its host's name, its server, its own folder (mode 0700), its engine's name.
 
     `audit_seconds` is the time between full reads that look for damage nobody gave notice of. `local_ip` is the address
-    at which other hosts reach this one; "" lets the agent find out.
+    at which other hosts reach this one; "" lets the agent find out. `physical_networks` are those that it reaches.
     """
 
     host: str
@@ -52,6 +52,7 @@ class AgentConfig:
     folder: Path
     engine: str = "linux"
     local_ip: str = ""
+    physical_networks: Mapping[str, str] = field(default_factory=dict)
     audit_seconds: float = 60.0
 
 
@@ -68,7 +69,7 @@ async def run(config: AgentConfig, make_engine: Callable[[], Engine], ready: Cal
 
     worker = ConvergeWorker(make_engine, reported, audit_seconds=config.audit_seconds)
     saved = SavedRows(config.folder / ROWS)
-    link = Link(config.host, config.engine, config.server, worker, saved, config.local_ip)
+    link = Link(config.host, config.engine, config.server, worker, saved, config.local_ip, config.physical_networks)
     control = await answer.listen(config.folder / SOCKET, link)
     following: asyncio.Task[None] | None = None
     try:
@@ -113,7 +114,14 @@ def main() -> None:
     folder = Path(launch.folder or Path(settings.data) / "agent")
     nova = Nova(settings.nova.metadata_url, settings.nova.metadata_secret) if settings.nova.metadata_url else None
     server, renewing = _server(launch, folder)
-    config = AgentConfig(settings.host, server, folder, settings.engine, _local_ip(settings))
+    config = AgentConfig(
+        settings.host,
+        server,
+        folder,
+        settings.engine,
+        local_ip=_local_ip(settings),
+        physical_networks=settings.physical_networks,
+    )
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from kaon.config import SECRETS, Settings, without
 from kaon.joining import JoinError, parse_token, server_address
 from kaon.launch import Launch
 
-OPTIONS = ("data", "engine", "host", "local_ip", "log.format", "log.level")
+OPTIONS = ("data", "engine", "host", "local_ip", "physical_networks", "log.format", "log.level")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

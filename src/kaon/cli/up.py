@@ -104,7 +104,9 @@ def _run_on(settings: Settings, listeners: list[socket.socket], remote: socket.s
         "kaon.agent",
         msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
     )
-    awaited = "" if remote is None else "tls://{}:{}".format(*remote.getsockname()[:2])
+    awaited = ""
+    if remote is not None:
+        awaited = f"tls://{settings.agent_listen.rpartition(':')[0]}:{remote.getsockname()[1]}"
     state = datafolder.State(url=url, supervisor=os.getpid())
     watcher = Watcher(folder, state, settings.identity.url, awaited, server, agent)
     # The password is in the pipes from here on, and in nobody's environment.

@@ -75,12 +75,13 @@ class Source(Protocol):
 class Handlers(NamedTuple):
     """What the channel asks of the rest of the server.
 
-    `source` yields the rows of a host when an agent of this host first comes. `attach` and `detach` store the intent,
-    and return the sequence number whose convergence completes it (attach: and the port); they raise Refused.
+    `source` yields the rows of a host for its agent, who has just said Hello; it may raise Refused. `attach` and
+    `detach` store the intent, and return the sequence number whose convergence completes it (attach: and the port);
+    they raise Refused.
     `report` hears (host, seq, failures) of every acknowledgement, `heard` of every word that an agent says.
     """
 
-    source: Callable[[str], Awaitable[Source]]
+    source: Callable[[Hello], Awaitable[Source]]
     attach: Callable[[str, Attachment], Awaitable[tuple[int, dict[str, object]]]]
     detach: Callable[[str, str], Awaitable[int]]
     report: Callable[[str, int, tuple[Failure, ...]], None]
@@ -95,6 +96,7 @@ class Agent:
     engine: str = ""
     version: str = ""
     local_ip: str = ""
+    physical_networks: dict[str, str] = field(default_factory=dict)
     heard: float = 0.0
     started: float = 0.0
     seen: float = 0.0
@@ -183,7 +185,7 @@ class Channel:
             host = hello.host
             self._welcome(hello, connection)
             # Before anything else is heard: an acknowledgement is about rows that the source has.
-            source = await self._handlers.source(host)
+            source = await self._handlers.source(hello)
             self._spawn(connection, self._feed(hello, connection, source))
             while True:
                 self._hear(host, connection, await receive_from_agent(reader))
@@ -211,7 +213,7 @@ class Channel:
         self._connections[hello.host] = connection
         agent = self.agents.setdefault(hello.host, Agent(hello.host))
         agent.engine, agent.version, agent.started = hello.engine, hello.version, time.time()
-        agent.local_ip = hello.local_ip
+        agent.local_ip, agent.physical_networks = hello.local_ip, hello.physical_networks
         agent.failed = ()
         self._heard(agent)
         log.info("agent connected", extra={"host": hello.host, "engine": hello.engine, "resume": hello.resume})

@@ -29,7 +29,7 @@ from kaon import log as logs
 from kaon.api.app import create_app
 from kaon.api.policy import Policy
 from kaon.api.policy_file import PolicyError
-from kaon.channel import Attachment
+from kaon.channel import Attachment, Hello
 from kaon.compile.config import HostConfig
 from kaon.config import ConfigError, Settings
 from kaon.identity.app import routes as identity_routes
@@ -45,6 +45,7 @@ from kaon.resources.errors import ApiError
 from kaon.resources.hosts import attachment
 from kaon.resources.live import Live
 from kaon.server.agents import Agents
+from kaon.server.backlog import Backlog
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
 from kaon.server.hosts import Hosts
@@ -101,7 +102,13 @@ def _handlers(store: Store, hosts: Hosts, agents: Agents) -> Handlers:
         seq, _ = await _bind(store, lambda tx: attachment.detach(tx, host, port_id))
         return seq
 
-    return Handlers(hosts.source, attach, detach, hosts.acknowledged, agents.heard)
+    async def source(hello: Hello) -> Backlog:
+        try:
+            return await hosts.source(hello.host, hello.physical_networks)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    return Handlers(source, attach, detach, hosts.acknowledged, agents.heard)
 
 
 class _Web(uvicorn.Server):

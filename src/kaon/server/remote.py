@@ -45,6 +45,11 @@ class RemoteAgents:
         self._channel, self._folder, self._own, self._lifetime = channel, folder, own, lifetime
         membership.prepare(folder)
         self._authority: CertificateAuthority = authority.open_authority(folder)
+        if membership.find(folder, own) is not None:
+            raise JoinError(
+                f"host {own} has joined from elsewhere, and this server's own host has the same name: name this one "
+                f"otherwise by --host, or remove that one by `kaon host remove {own}`"
+            )
         self._keys: dict[str, str] = {}
         self._server: asyncio.Server | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -35,12 +36,16 @@ _NAMESPACE = uuid.UUID("6f0a2a3e-0c39-4c8e-9d3b-7e5a1f4b9c10")
 
 
 class Report(NamedTuple):
-    """What a host's agent says of itself: what it drives, since when (Unix time), and where tunnels to it end."""
+    """What a host's agent says of itself: what it drives, since when (Unix time), and where tunnels to it end.
+
+    `physical_networks` are those that it reaches; None: as the server's own host.
+    """
 
     host: str
     engine: str
     started: float
     local_ip: str = ""
+    physical_networks: Mapping[str, str] | None = None
 
 
 def agent_id(kind: str, host: str) -> str:
@@ -80,7 +85,7 @@ def _configurations(conn: sa.Connection, kind: str, report: Report) -> dict[str,
     devices = sa.select(attachment.id).where(attachment.host == report.host)
     tunnels = {"tunneling_ip": report.local_ip} if report.local_ip else {}
     doing = {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices)}
-    return {**doing, **tunnels, **defaults.mappings()}
+    return {**doing, **tunnels, **defaults.mappings(report.physical_networks)}
 
 
 def news(conn: sa.Connection, report: Report) -> list[dict[str, Any]]:
