@@ -130,6 +130,8 @@ def test_a_host_joins_carries_ports_and_outlives_its_server_and_its_link(
     three = attached(beta, admin, network, "vm3")
     until(lambda: beta.pings("vm3", address(one)), SOON, "a port that came after the restart works")
 
+    assert {admin.show("ports", port["id"])["status"] for port in (one, two, three)} == {"ACTIVE"}
+
     # The link is cut: its death is known, traffic goes on, and what changed meanwhile takes effect afterwards.
     subprocess.run(["ip", "link", "set", beta.uplink, "down"], check=True)
     until(lambda: dead(admin, "beta"), SOON, "beta is known to be dead")
