@@ -28,6 +28,7 @@ TOP = {"cli", "demo"}
 LAYERS: dict[str, set[str]] = {
     "rows": set(),
     "channel": {"rows"},
+    "joining": {"channel"},
     "caller": set(),
     "ip_protocols": set(),
     "log": set(),
@@ -36,7 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "launch": {"config"},
     "engines": {"rows"},
     "converge": {"rows", "engines.base"},
-    "agent": {"channel", "rows", "converge", "engines", *PROCESS},
+    "agent": {"channel", "joining", "rows", "converge", "engines", *PROCESS},
     "world": set(),
     "compile": {"ip_protocols", "rows", "world"},
     "insight": {"ip_protocols", "world"},
@@ -45,7 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "identity": {"caller", "resources", "store"},
     "api": {"caller", "resources", "store"},
     "server": {
-        *("caller", "api", "identity", "resources", "store", "world", "insight", "compile", "channel", "rows"),
+        *("caller", "api", "identity", "resources", "store", "world", "insight", "compile", "channel", "joining", "rows"),
         *PROCESS,
     },
 }

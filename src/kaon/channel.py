@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ MAX_FRAME = 256 * 2**20
 """Bytes; a longer frame is a broken peer."""
 
 _LENGTH = struct.Struct("!I")
+
+T = TypeVar("T")
 
 
 class WireRow(msgspec.Struct, frozen=True, array_like=True):
@@ -58,13 +61,19 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """First message of an agent. `resume` is the last sequence number that it holds rows for, 0 for none."""
+    """First message of an agent. `resume` is the last sequence number that it holds rows for, 0 for none.
+
+    `local_ip` is the address at which other hosts reach this one, for tunnels; "" where it has none.
+    `physical_networks` are those that this host reaches, as its setting of that name says.
+    """
 
     host: str
     engine: str
     version: str
     resume: int = 0
     epoch: str = ""
+    local_ip: str = ""
+    physical_networks: dict[str, str] = {}
 
 
 class Ack(msgspec.Struct, frozen=True, tag=True):
@@ -122,8 +131,14 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
     port: dict[str, object] = {}
 
 
+class Refusal(msgspec.Struct, frozen=True, tag=True):
+    """The last message before the server hangs up: why it does not serve this agent, and the way out."""
+
+    reason: str
+
+
 FromAgent = Hello | Ack | Heartbeat | Attach | Detach
-FromServer = Snapshot | Delta | Reply
+FromServer = Snapshot | Delta | Reply | Refusal
 
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
@@ -146,23 +161,29 @@ def from_wire(item: WireRow) -> Row:
 
 async def send(writer: asyncio.StreamWriter, message: FromAgent | FromServer) -> None:
     """Write one message and wait until the peer's buffer has room."""
+    await send_message(writer, message)
+
+
+async def send_message(writer: asyncio.StreamWriter, message: msgspec.Struct) -> None:
+    """The same for any message, such as those of `kaon.joining`."""
     body = _encoder.encode(message)
     writer.write(_LENGTH.pack(len(body)) + body)
     await writer.drain()
 
 
-async def _frame(reader: asyncio.StreamReader) -> bytes:
+async def decode_frame(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[T], limit: int = MAX_FRAME) -> T:
+    """Read one frame of at most `limit` bytes and decode it; raises IncompleteReadError at the end of the stream."""
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if length > MAX_FRAME:
-        raise ConnectionError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
-    return await reader.readexactly(length)
+    if length > limit:
+        raise ConnectionError(f"a frame of {length} bytes is over the limit of {limit}")
+    return decoder.decode(await reader.readexactly(length))
 
 
 async def receive_from_agent(reader: asyncio.StreamReader) -> FromAgent:
     """Read one message of an agent; raises IncompleteReadError at the end of the stream."""
-    return _from_agent.decode(await _frame(reader))
+    return await decode_frame(reader, _from_agent)
 
 
 async def receive_from_server(reader: asyncio.StreamReader) -> FromServer:
     """Read one message of a server; raises IncompleteReadError at the end of the stream."""
-    return _from_server.decode(await _frame(reader))
+    return await decode_frame(reader, _from_server)

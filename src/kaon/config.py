@@ -7,6 +7,7 @@ nobody declared here is an error that names the nearest setting, because a missp
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -131,8 +132,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     data: Annotated[str, Meta(description="Data folder; empty: /var/lib/kaon as root, else the XDG data folder")] = ""
     listen: Annotated[str, Meta(description="ADDRESS:PORT of the API; [ADDRESS]:PORT for IPv6")] = "127.0.0.1:9696"
+    agent_listen: Annotated[
+        str, Meta(description="ADDRESS:PORT for agents of other hosts, by mutual TLS (port 9697); empty: none")
+    ] = ""
     engine: Annotated[Literal["linux", "fake"], Meta(description="What makes networks real")] = "linux"
     host: Annotated[str, Meta(description="Name of this host in the API; empty: its host name")] = ""
+    local_ip: Annotated[
+        str, Meta(description="Address at which other hosts reach this one; empty: that of the route to the server")
+    ] = ""
     tls_cert: Annotated[str, Meta(description="PEM file of the certificate chain; with tls_key: serve HTTPS")] = ""
     tls_key: Annotated[str, Meta(description="PEM file of the private key")] = ""
     public_url: Annotated[str, Meta(description="URL at which clients reach the API; empty: made from listen")] = ""
@@ -151,6 +158,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         listen_address(self.listen)
+        if self.agent_listen:
+            ip_address("agent_listen", listen_address(self.agent_listen, "agent_listen")[0])
+        if self.local_ip:
+            ip_address("local_ip", self.local_ip)
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("tls_cert and tls_key go together: set both to serve HTTPS, or neither")
         for name, where in self.physical_networks.items():
@@ -197,11 +208,19 @@ _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS.values()}
 _SECTIONS = frozenset(setting.section for setting in SETTINGS.values() if setting.section)
 
 
-def listen_address(text: str) -> tuple[str, int]:
+def ip_address(name: str, text: str) -> None:
+    """Check the IP address in a setting; raises ValueError."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"{name}: {text!r} is no IP address; write one of this host, such as 192.0.2.10") from None
+
+
+def listen_address(text: str, name: str = "listen") -> tuple[str, int]:
     """Split `ADDRESS:PORT` or `[ADDRESS]:PORT`; raises ValueError with the way to write it."""
     address, _, port = text.rpartition(":")
     if not address or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"listen is {text!r}; write ADDRESS:PORT, such as 127.0.0.1:9696 or [::1]:9696")
+        raise ValueError(f"{name} is {text!r}; write ADDRESS:PORT, such as 127.0.0.1:9696 or [::1]:9696")
     return address.removeprefix("[").removesuffix("]"), int(port)
 
 

@@ -21,16 +21,18 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     `folder` is where this process keeps its files: it exists, and belongs to the user that the process runs as.
     `api_fds` are listening TCP sockets for the API; they belong to the supervisor, so clients wait while it
     restarts. `agent_fd` is the listening unix socket on which the server awaits agents, `agent_socket` its path, to
-    which the local agent connects. `run_as` is the user that the server becomes once it has started; "": stay as one
-    is. `bootstrap_password` is what the user admin gets when it is first made; `settings.admin_password`, where set,
-    replaces the password at every start. `parent` is the process id of the supervisor. `lock_fd` keeps the data folder
-    locked for as long as this process lives.
+    which the local agent connects; an agent without one follows the server that it has joined. `remote_fd` is the
+    listening TCP socket for agents on other hosts. `run_as` is the user that the server becomes once it has started;
+    "": stay as one is. `bootstrap_password` is what the user admin gets when it is first made;
+    `settings.admin_password`, where set, replaces the password at every start. `parent` is the process id of the
+    supervisor. `lock_fd` keeps the data folder locked for as long as this process lives.
     """
 
     settings: Settings
     folder: str = ""
     api_fds: tuple[int, ...] = ()
     agent_fd: int = -1
+    remote_fd: int = -1
     agent_socket: str = ""
     ready_fd: int = -1
     run_as: str = ""
@@ -53,7 +55,7 @@ def receive() -> Launch:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{VARIABLE}={text} is no launch order ({error}); start Kaon by `kaon up`") from error
     # What this process starts in turn must not keep the sockets or the lock after it.
-    for descriptor in (*launch.api_fds, launch.agent_fd, launch.ready_fd, launch.lock_fd):
+    for descriptor in (*launch.api_fds, launch.agent_fd, launch.remote_fd, launch.ready_fd, launch.lock_fd):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     return launch

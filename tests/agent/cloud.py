@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaon.agent.main import AgentConfig, run
-from kaon.channel import Attachment, Failure
+from kaon.agent.servers import local_server
+from kaon.channel import Attachment, Failure, Hello
 from kaon.engines.fake.engine import FakeEngine
 from kaon.rows import Bridge, Row, row
 from kaon.server.backlog import Backlog
@@ -66,7 +67,7 @@ class Server:
             self.channel.changed()
         return self.backlog.seq
 
-    async def _source(self, host: str) -> Source:
+    async def _source(self, hello: Hello) -> Source:
         return self.backlog
 
     async def _attach(self, host: str, attachment: Attachment) -> tuple[int, dict[str, object]]:
@@ -101,7 +102,7 @@ class Host:
 
     async def start(self) -> None:
         ready = asyncio.Event()
-        config = AgentConfig("host-1", self.server, self.folder, "fake")
+        config = AgentConfig("host-1", local_server(self.server), self.folder, "fake")
         self.agent = asyncio.create_task(run(config, lambda: self.kernel, ready.set))
         await ready.wait()
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from kaon.resources import records
+from kaon.resources.hosts.agent import AGENT
 from kaon.server.agents import Agents
 from kaon.server.channel import Agent
+from kaon.store.journal import Record
 from tests.agent.cloud import until
 from tests.api.cloud import Cloud
 
@@ -87,3 +92,35 @@ async def test_a_dead_agent_that_somebody_removes_stays_away(cloud: Cloud, agent
     agents.heard(Agent("beta", engine="fake", started=1.0, seen=time.time()))
     await until(lambda: cloud.store.commits > before)
     assert {item["host"] for item in await listed(cloud)} == {"beta"}
+
+
+async def test_where_tunnels_end_is_journalled_and_the_rest_of_what_agents_say_is_not(
+    cloud: Cloud, agents: Agents
+) -> None:
+    def journalled() -> list[tuple[str | None, str | None]]:
+        """What the journal tells of tunnels, before and after each change of an agent."""
+        query = "SELECT before, after FROM journal WHERE kind = 'agent' ORDER BY seq"
+        rows = cloud.store.read_now(lambda conn: conn.execute(sa.text(query)).all())
+        sides = [[json.loads(side)["configurations"] if side else {} for side in row] for row in rows]
+        return [(before.get("tunneling_ip"), after.get("tunneling_ip")) for before, after in sides]
+
+    def said(**values: Any) -> Agent:
+        return Agent("alpha", engine="linux", seen=time.time(), **values)
+
+    agents.heard(said(started=1.0))
+    await until(lambda: "alpha" in {item["host"] for item in cloud.store.read_now(every_agent)})
+    assert journalled() == []
+    agents.heard(said(started=1.0, local_ip="192.0.2.1"))
+    await until(journalled)
+    agents.heard(said(started=2.0, local_ip="192.0.2.1"))
+    await until(lambda: {item["started_at"] for item in cloud.store.read_now(every_agent)} == {"1970-01-01 00:00:02"})
+    assert journalled() == [(None, "192.0.2.1")]
+    agents.heard(said(started=2.0, local_ip="192.0.2.2"))
+    await until(lambda: len(journalled()) == 2)
+    assert journalled()[1] == ("192.0.2.1", "192.0.2.2")
+    (l2,) = [item for item in await listed(cloud) if "tunneling_ip" in item["configurations"]]
+    assert (l2["agent_type"], l2["configurations"]["tunneling_ip"]) == ("Linux bridge agent", "192.0.2.2")
+
+
+def every_agent(conn: sa.Connection) -> list[Record]:
+    return records.select(conn, AGENT)

@@ -17,6 +17,7 @@ from kaon.resources.networks.network import NETWORK
 from kaon.resources.security.security_group_rule import SECURITY_GROUP_RULE
 from kaon.rows import Veth
 from kaon.server import desired as desired_module
+from kaon.server.backlog import Backlog
 from kaon.server.hosts import Hosts
 from tests.api.cloud import Cloud
 from tests.wait import until
@@ -52,6 +53,12 @@ class Running:
         await asyncio.to_thread(until, lambda: backlog.seq == seq, 5)
         return backlog.seq
 
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
     async def status(self, port_id: str) -> tuple[str, str | None]:
         _, body = await self.cloud("admin:ops", "GET", f"/ports/{port_id}")
         return body["port"]["status"], body["port"].get("kaon:status_reason")
@@ -61,10 +68,7 @@ class Running:
 async def running(cloud: Cloud) -> AsyncIterator[Running]:
     made = Running(cloud)
     yield made
-    for task in made.tasks:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    await made.stop()
 
 
 async def _becomes(running: Running, port_id: str, status: str) -> str | None:
@@ -193,3 +197,45 @@ async def test_a_change_that_concerns_much_lets_others_have_the_loop(
         turns += 1
         await asyncio.sleep(0)
     assert turns >= host.desired.compiled - compiled >= 2
+
+
+async def test_a_host_says_nothing_of_the_ports_of_another_one(running: Running) -> None:
+    beta = await running.hosts.source("beta")
+    port_id = await running.attached()
+    seq = await running.caught_up()
+    await asyncio.to_thread(until, lambda: beta.seq == seq, 5)
+    running.hosts.acknowledged(HOST, seq, ())
+    await _becomes(running, port_id, "ACTIVE")
+    running.hosts.acknowledged("beta", seq, ())
+
+    # Both come back to another server, the one that does not have the port first or last.
+    for order in ((HOST, "beta"), ("beta", HOST)):
+        again = Running(running.cloud)
+        for name in order:
+            seq = (await again.hosts.source(name)).seq
+            again.hosts.acknowledged(name, seq, ())
+        other_id = await again.attached()
+        again.hosts.acknowledged(HOST, await again.caught_up(), ())
+        # Its status is stored after all that was to be stored before.
+        assert await _becomes(again, other_id, "ACTIVE") is None
+        assert (await again.status(port_id))[0] == "ACTIVE"
+        await again.stop()
+
+
+async def test_each_host_has_the_physical_networks_that_it_says(running: Running) -> None:
+    physical = {"provider:network_type": "flat", "provider:physical_network": "wire"}
+    network = await running.cloud.made("admin:ops", "/networks", **physical)
+    port = await running.cloud.made("admin:ops", "/ports", network_id=network["id"])
+    place = Attachment(port_id=port["id"], netns="vm", instance_id="vm")
+    await running.cloud.store.write(lambda tx: attachment.attach(tx, HOST, place))
+
+    def origins(backlog: Backlog) -> set[str]:
+        return {row.id.table for row in backlog.snapshot()[1] if row.origin == f"network/{network['id']}"}
+
+    without = await running.hosts.source(HOST, {})
+    mapped = await running.hosts.source(HOST, {"wire": "interface:wire0"})
+    assert origins(mapped) - origins(without)
+    assert await running.hosts.source(HOST, {"wire": "interface:wire0"}) is mapped
+    assert origins(await running.hosts.source(HOST, {})) == origins(without)
+    with pytest.raises(ValueError, match="write bridge:NAME or interface:NAME"):
+        await running.hosts.source(HOST, {"wire": "wire0"})

@@ -111,6 +111,7 @@ def status(link: Link) -> Status:
         if report is None
         else tuple(Failure(f.id.table, f.id.key, f.origin, f.reason) for f in report.failed),
         figures=link.figures(),
+        away=link.away,
     )
 
 

@@ -51,7 +51,10 @@ Request = AttachRequest | DetachRequest | StatusRequest | ResyncRequest
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the agent is: `seq` is what it has heard of, `converged` what is real but for `failed`."""
+    """How the agent is: `seq` is what it has heard of, `converged` what is real but for `failed`.
+
+    `away` says why it is not `connected`.
+    """
 
     host: str
     engine: str
@@ -60,6 +63,7 @@ class Status(msgspec.Struct, frozen=True):
     converged: int
     failed: tuple[Failure, ...]
     figures: dict[str, float]
+    away: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

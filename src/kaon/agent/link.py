@@ -10,14 +10,14 @@ import asyncio
 import logging
 import random
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
 from kaon import __version__
 from kaon.agent.saved import SavedRows
+from kaon.agent.servers import Server, Streams, explain, local_ip
 from kaon.channel import (
     Ack,
     Attach,
@@ -27,6 +27,7 @@ from kaon.channel import (
     Failure,
     Heartbeat,
     Hello,
+    Refusal,
     Reply,
     Snapshot,
     from_wire,
@@ -35,6 +36,7 @@ from kaon.channel import (
 )
 from kaon.converge.loop import Report
 from kaon.converge.worker import ConvergeWorker
+from kaon.joining import JoinError
 from kaon.rows import RowId
 
 log = logging.getLogger("kaon.agent.link")
@@ -44,10 +46,16 @@ HEARTBEAT = 1.5
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 2.0
 """Seconds between attempts to reach a server that is away: the first, doubling up to the longest."""
+REFUSED_DELAY = 10.0
+"""Seconds between attempts to be heard by a server that refuses this agent."""
 
 
 class NoServer(Exception):
     """The server cannot be asked now; the message says why, and the way out."""
+
+
+class _Refused(Exception):
+    """The server does not serve this agent, and says why."""
 
 
 @dataclass(slots=True)
@@ -59,13 +67,20 @@ class _Waiter:
 
 @dataclass(slots=True)
 class Link:
-    """One agent's link. `seq` and `epoch` are of the rows held; `connected` tells whether a server is there."""
+    """One agent's link. `seq` and `epoch` are of the rows held; `connected` tells whether a server is there.
+
+    `local_ip` is what the agent tells others to send tunnelled packets to; "" lets it find out. `away` says why there
+    is no server, "" while there is one.
+    """
 
     host: str
     engine: str
-    path: Path
+    server: Server
     worker: ConvergeWorker
     saved: SavedRows
+    local_ip: str = ""
+    physical_networks: Mapping[str, str] = field(default_factory=dict)
+    away: str = ""
     seq: int = 0
     epoch: str = ""
     report: Report | None = None
@@ -100,29 +115,25 @@ class Link:
     async def run(self) -> None:
         """Keep a connection to the server; returns only by cancellation."""
         delay = FIRST_DELAY
-        silent = False
         while True:
-            reason = ""
+            reason, again = "", LONGEST_DELAY
             try:
-                reader, writer = await asyncio.open_unix_connection(str(self.path))
+                # A connection that a message came through was a good one: the next attempt is soon.
+                if await self._follow(await self.server.connect()):
+                    delay = FIRST_DELAY
+            except (_Refused, JoinError) as error:
+                reason, again = str(error), REFUSED_DELAY
+                delay = again
             except OSError as error:
+                reason = explain(self.server.name, error)
+            except msgspec.MsgspecError as error:
                 reason = str(error)
-            else:
-                silent = False
-                try:
-                    # A connection that a message came through was a good one: the next attempt is soon.
-                    if await self._follow(reader, writer):
-                        delay = FIRST_DELAY
-                except (OSError, msgspec.MsgspecError) as error:
-                    reason = str(error) or type(error).__name__
-                finally:
-                    self._ended()
-                    writer.close()
-            if not silent:
-                silent = True
-                log.warning("server is away", extra={"socket": str(self.path), "reason": reason or "it hung up"})
+            reason = reason or "it hung up"
+            if reason != self.away:
+                self.away = reason
+                log.warning("server is away", extra={"server": self.server.name, "reason": reason})
             await asyncio.sleep(delay * random.uniform(0.75, 1.25))
-            delay = min(delay * 2, LONGEST_DELAY)
+            delay = min(delay * 2, again)
 
     async def attach(self, attachment: Attachment) -> Reply:
         """Ask the server to bind a port here; raises NoServer."""
@@ -156,7 +167,8 @@ class Link:
 
     async def _ask(self, message: Callable[[int], Attach | Detach]) -> Reply:
         if self._writer is None:
-            raise NoServer(f"the server does not answer on {self.path}: see `kaon status`, start it by `kaon up`")
+            reason = self.away or f"{self.server.name} has not answered yet"
+            raise NoServer(f"the server does not hear this agent: {reason}; if it is stopped, start it by `kaon up`")
         self._request += 1
         number = self._request
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -169,25 +181,33 @@ class Link:
         finally:
             del self._requests[number]
 
-    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _follow(self, streams: Streams) -> bool:
         """Speak with a server until it ends; whether it said anything."""
+        reader, writer = streams
         heard = asyncio.Event()
-        await send(writer, Hello(self.host, self.engine, __version__, resume=self.seq, epoch=self.epoch))
         telling = [asyncio.create_task(self._acknowledge(writer, heard)), asyncio.create_task(self._beat(writer))]
-        self._writer = writer
         try:
+            where = self.local_ip or local_ip(writer)
+            reached = dict(self.physical_networks)
+            await send(writer, Hello(self.host, self.engine, __version__, self.seq, self.epoch, where, reached))
             while True:
                 self._take(await receive_from_server(reader))
+                # Its first word tells that it serves this agent; a request before that could be lost.
+                self._writer, self.away = writer, ""
                 heard.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             for task in telling:
                 task.cancel()
+            self._ended()
+            writer.close()
         return heard.is_set()
 
-    def _take(self, message: Snapshot | Delta | Reply) -> None:
+    def _take(self, message: Snapshot | Delta | Reply | Refusal) -> None:
         match message:
+            case Refusal(reason):
+                raise _Refused(reason)
             case Snapshot(seq, epoch, wire_rows):
                 rows = [from_wire(row) for row in wire_rows]
                 try:

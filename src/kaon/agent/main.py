@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kaon import launch as orders
 from kaon import log as logs
@@ -23,6 +25,8 @@ from kaon.agent.engine import build
 from kaon.agent.link import Link
 from kaon.agent.nova import Nova
 from kaon.agent.saved import SavedRows
+from kaon.agent.servers import Server, local_server
+from kaon.config import Settings, listen_address
 from kaon.converge.loop import Converger, Report
 from kaon.converge.worker import ConvergeWorker
 from kaon.engines.base import Engine
@@ -37,15 +41,18 @@ CLEANUP_PATIENCE = 5.0
 
 @dataclass(slots=True, frozen=True)
 class AgentConfig:
-    """What an agent must know: its host's name, the server's socket, its own folder (mode 0700), its engine's name.
+    """What an agent must know: its host's name, its server, its own folder (mode 0700), its engine's name.
 
-    `audit_seconds` is the time between full reads that look for damage nobody gave notice of.
+    `audit_seconds` is the time between full reads that look for damage nobody gave notice of. `local_ip` is the address
+    at which other hosts reach this one; "" lets the agent find out. `physical_networks` are those that it reaches.
     """
 
     host: str
-    server_socket: Path
+    server: Server
     folder: Path
     engine: str = "linux"
+    local_ip: str = ""
+    physical_networks: Mapping[str, str] = field(default_factory=dict)
     audit_seconds: float = 60.0
 
 
@@ -62,7 +69,7 @@ async def run(config: AgentConfig, make_engine: Callable[[], Engine], ready: Cal
 
     worker = ConvergeWorker(make_engine, reported, audit_seconds=config.audit_seconds)
     saved = SavedRows(config.folder / ROWS)
-    link = Link(config.host, config.engine, config.server_socket, worker, saved)
+    link = Link(config.host, config.engine, config.server, worker, saved, config.local_ip, config.physical_networks)
     control = await answer.listen(config.folder / SOCKET, link)
     following: asyncio.Task[None] | None = None
     try:
@@ -105,16 +112,45 @@ def main() -> None:
     settings = launch.settings
     logs.setup(settings.log.format, settings.log.level)
     folder = Path(launch.folder or Path(settings.data) / "agent")
-    config = AgentConfig(settings.host, Path(launch.agent_socket), folder, settings.engine)
     nova = Nova(settings.nova.metadata_url, settings.nova.metadata_secret) if settings.nova.metadata_url else None
+    server, renewing = _server(launch, folder)
+    config = AgentConfig(
+        settings.host,
+        server,
+        folder,
+        settings.engine,
+        local_ip=_local_ip(settings),
+        physical_networks=settings.physical_networks,
+    )
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
+        renewals = asyncio.create_task(renewing()) if renewing is not None else None
         await run_until_signal(
             config, lambda: build(config.engine, folder, loop, nova), lambda: orders.announce_ready(launch)
         )
+        if renewals is not None:
+            renewals.cancel()
 
     asyncio.run(serve())
+
+
+def _server(launch: orders.Launch, folder: Path) -> tuple[Server, Callable[[], Coroutine[Any, Any, None]] | None]:
+    """The server to follow, and what keeps the certificate for it new."""
+    if launch.agent_socket:
+        return local_server(Path(launch.agent_socket)), None
+    from kaon.agent import enrol
+
+    certificates = enrol.enrolment_folder(folder)
+    return enrol.remote_server(certificates), lambda: enrol.keep_renewed(certificates)
+
+
+def _local_ip(settings: Settings) -> str:
+    """Where other hosts reach this one, as the operator says: by naming it, or by having agents come to it."""
+    if settings.local_ip or not settings.agent_listen:
+        return settings.local_ip
+    address = ipaddress.ip_address(listen_address(settings.agent_listen)[0])
+    return "" if address.is_unspecified or address.is_loopback else str(address)
 
 
 def cleanup(engine: str, folder: Path) -> list[str]:

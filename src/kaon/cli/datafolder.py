@@ -6,7 +6,7 @@ DATA/kaon.json        process ids and the URL, for `kaon status`
 DATA/agent.sock       where agents of this machine meet the server
 DATA/admin-password   mode 0600; the server is told it at its start, and need not read it
 DATA/clouds.yaml      for OpenStack clients, mode 0600
-DATA/server/          belongs to the server's user, mode 0700: database, keys
+DATA/server/          belongs to the server's user, mode 0700: database, keys, hosts that have joined
 DATA/agent/           the agent's; others may go through it, to the folders of their DHCP servers, but see nothing
 ```
 """
@@ -68,9 +68,13 @@ class DataFolder(NamedTuple):
 
 
 class State(msgspec.Struct, kw_only=True):
-    """What runs on a data folder, as `kaon.json` tells it. A process id is 0 while the process does not run."""
+    """What runs on a data folder, as `kaon.json` tells it. A process id is 0 while the process does not run.
 
-    url: str
+    `url` is that of the API; `follows` is, where an agent runs alone, that of its server on another host.
+    """
+
+    url: str = ""
+    follows: str = ""
     supervisor: int
     server: int = 0
     agent: int = 0
@@ -78,9 +82,20 @@ class State(msgspec.Struct, kw_only=True):
 
 def prepare(folder: DataFolder, user: str) -> None:
     """Make the folders with their owners; `user` is the server's, "" for one's own. Raises DataFolderError."""
+    _make(folder, (folder.server, user, 0o700), (folder.agent, "", 0o711))
+    if user:
+        _check_reachable(folder.server, user)
+
+
+def prepare_agent(folder: DataFolder) -> None:
+    """Make the folders of a host that has an agent and no server. Raises DataFolderError."""
+    _make(folder, (folder.agent, "", 0o711))
+
+
+def _make(folder: DataFolder, *parts: tuple[Path, str, int]) -> None:
     try:
         folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for path, owner, mode in ((folder.server, user, 0o700), (folder.agent, "", 0o711)):
+        for path, owner, mode in parts:
             path.mkdir(mode=0o700, exist_ok=True)
             path.chmod(mode)
             if owner:
@@ -88,8 +103,6 @@ def prepare(folder: DataFolder, user: str) -> None:
                 _give(path, entry.pw_uid, entry.pw_gid)
     except OSError as error:
         raise DataFolderError(f"data folder {folder.root}: {error.strerror}; name another by --data") from error
-    if user:
-        _check_reachable(folder.server, user)
 
 
 def _give(path: Path, uid: int, gid: int) -> None:

@@ -18,8 +18,8 @@ class ListenError(Exception):
     """A socket could not be opened: the address, why, and the way out."""
 
 
-def open_api(address: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 lets the kernel choose one."""
+def open_api(address: str, port: int, flag: str = "--listen") -> socket.socket:
+    """A listening TCP socket; port 0 lets the kernel choose one. `flag` is the option that names the address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,7 +29,7 @@ def open_api(address: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ListenError(f"cannot listen on {address} port {port}: {reason}; name another by --listen") from error
+        raise ListenError(f"cannot listen on {address} port {port}: {reason}; name another by {flag}") from error
     listener.setblocking(False)
     return listener
 

@@ -24,6 +24,8 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "up": Command("kaon.cli.up", "run Kaon: the API server and this host's agent"),
+    "agent": Command("kaon.cli.agent", "run the agent of a host that follows a server on another one"),
+    "host": Command("kaon.cli.host", "let hosts join this server, list those that have, and remove one"),
     "down": Command("kaon.cli.down", "stop the Kaon that runs on a data folder; networks stay unless told otherwise"),
     "status": Command("kaon.cli.status", "show what runs on a data folder, and where its API is"),
     "log": Command("kaon.cli.history", "show who changed what, and when"),

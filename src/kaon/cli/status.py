@@ -22,13 +22,15 @@ AGENT_PATIENCE = 3.0
 class Status(msgspec.Struct, kw_only=True):
     """What `kaon status --json` prints. A process id is 0 while the process does not run.
 
-    `agent_says` is how the agent is in words, `failed` what it cannot make real, with the API id and the reason.
+    `agent_says` is how the agent is in words, `failed` what it cannot make real, with the API id and the reason. Where
+    an agent runs alone, `follows` is the URL of its server, and `ready` says whether it hears from it.
     """
 
     data: str
     running: bool
     ready: bool = False
     url: str = ""
+    follows: str = ""
     clouds: str = ""
     supervisor: int = 0
     server: int = 0
@@ -44,16 +46,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the status; exit status 0 if the API is ready, 1 if not, 3 if Kaon does not run."""
+    """Print the status; exit status 0 if the API (or an agent alone) is ready, 1 if not, 3 if Kaon does not run."""
     status = of(DataFolder(Path(settings_from(arguments, ("data",)).data)))
     if arguments.json:
         print(msgspec.json.encode(status).decode())
     elif not status.running:
         print(f"Kaon does not run on {status.data}")
     else:
-        print(f"API         {status.url} ({'ready' if status.ready else 'not ready'})")
-        print(f"Clouds      {status.clouds}")
-        for name, process in (("Supervisor", status.supervisor), ("Server", status.server), ("Agent", status.agent)):
+        processes = [("Supervisor", status.supervisor), ("Server", status.server), ("Agent", status.agent)]
+        if status.follows:
+            print(f"Server      {status.follows} ({'connected' if status.ready else 'away'})")
+            del processes[1]
+        else:
+            print(f"API         {status.url} ({'ready' if status.ready else 'not ready'})")
+            print(f"Clouds      {status.clouds}")
+        for name, process in processes:
             print(f"{name:<11} {f'process {process}' if process else 'does not run'}")
         print(f"{'Networks':<11} {status.agent_says}")
         for line in status.failed:
@@ -67,13 +74,14 @@ def of(folder: DataFolder) -> Status:
     process = holder(folder)
     if state is None or not process:
         return Status(data=str(folder.root), running=False)
-    says, failed = asyncio.run(_agent(folder.agent / control.SOCKET))
+    connected, says, failed = asyncio.run(_agent(folder.agent / control.SOCKET))
     return Status(
         data=str(folder.root),
         running=True,
-        ready=healthy(state.url),
+        ready=connected if state.follows else healthy(state.url),
         url=state.url,
-        clouds=str(folder.clouds),
+        follows=state.follows,
+        clouds="" if state.follows else str(folder.clouds),
         supervisor=process,
         server=state.server,
         agent=state.agent,
@@ -82,21 +90,23 @@ def of(folder: DataFolder) -> Status:
     )
 
 
-async def _agent(socket: Path) -> tuple[str, list[str]]:
-    """How the agent is, and what it cannot make real."""
+async def _agent(socket: Path) -> tuple[bool, str, list[str]]:
+    """Whether the agent hears from its server, how it is, and what it cannot make real."""
     try:
         async with asyncio.timeout(AGENT_PATIENCE):
             told = await control.status(socket)
     except TimeoutError:
-        return f"the agent does not answer within {AGENT_PATIENCE:g} seconds; traffic goes on, changes wait", []
+        says = f"the agent does not answer within {AGENT_PATIENCE:g} seconds; traffic goes on, changes wait"
+        return False, says, []
     except control.AgentError as error:
-        return str(error), []
+        return False, str(error), []
     failed = [f"{failure.origin or failure.table}: {failure.reason}" for failure in told.failed]
     if not told.connected:
-        return "the agent does not hear from the server; traffic goes on, changes wait", failed
+        reason = f" ({told.away})" if told.away else ""
+        return False, f"the agent does not hear from the server{reason}; traffic goes on, changes wait", failed
     if told.converged < told.seq:
-        return "changes are being made", failed
-    return ("some of what is asked for cannot be made" if failed else "everything is as it should be"), failed
+        return True, "changes are being made", failed
+    return True, "some of what is asked for cannot be made" if failed else "everything is as it should be", failed
 
 
 def healthy(url: str, timeout: float = 5.0) -> bool:

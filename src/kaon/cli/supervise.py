@@ -108,7 +108,7 @@ class Supervisor:
         launch = msgspec.structs.replace(child.launch, ready_fd=ready_write, parent=os.getpid())
         os.write(order_write, msgspec.json.encode(launch))
         os.close(order_write)
-        given = [order_read, *launch.api_fds, launch.agent_fd, launch.ready_fd, launch.lock_fd]
+        given = [order_read, *launch.api_fds, launch.agent_fd, launch.remote_fd, launch.ready_fd, launch.lock_fd]
         child.process = subprocess.Popen(
             # -P: the current folder is no place to import from.
             [sys.executable, "-P", "-m", child.module],

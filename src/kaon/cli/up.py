@@ -25,8 +25,10 @@ log = logging.getLogger("kaon.supervisor")
 OPTIONS = (
     "data",
     "listen",
+    "agent_listen",
     "engine",
     "host",
+    "local_ip",
     "tls_cert",
     "tls_key",
     "public_url",
@@ -58,14 +60,17 @@ def run(arguments: argparse.Namespace) -> int:
     if listeners:
         port = listeners[0].getsockname()[1]
     listeners.append(listening.open_api(address, port))
+    remote = None
+    if settings.agent_listen:
+        remote = listening.open_api(*listen_address(settings.agent_listen), flag="--agent-listen")
     if settings.engine == "linux" and os.geteuid() != 0:
         # The socket that is open already belongs to the user's own network; the second one is for the inside.
         rootless.enter()
         listeners.append(listening.open_api(address, listeners[-1].getsockname()[1]))
-    return _run_on(settings, listeners)
+    return _run_on(settings, listeners, remote)
 
 
-def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
+def _run_on(settings: Settings, listeners: list[socket.socket], remote: socket.socket | None) -> int:
     user = privileges.service_user()
     folder = datafolder.DataFolder(Path(settings.data))
     datafolder.prepare(folder, user)
@@ -88,6 +93,7 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
             folder=str(folder.server),
             api_fds=tuple(listener.fileno() for listener in listeners),
             agent_fd=agents.fileno(),
+            remote_fd=-1 if remote is None else remote.fileno(),
             run_as=user,
             bootstrap_password=password,
         ),
@@ -98,7 +104,11 @@ def _run_on(settings: Settings, listeners: list[socket.socket]) -> int:
         "kaon.agent",
         msgspec.structs.replace(common, folder=str(folder.agent), settings=without(settings, *secrets)),
     )
-    watcher = Watcher(folder, datafolder.State(url=url, supervisor=os.getpid()), settings.identity.url, server, agent)
+    awaited = ""
+    if remote is not None:
+        awaited = f"tls://{settings.agent_listen.rpartition(':')[0]}:{remote.getsockname()[1]}"
+    state = datafolder.State(url=url, supervisor=os.getpid())
+    watcher = Watcher(folder, state, settings.identity.url, awaited, server, agent)
     # The password is in the pipes from here on, and in nobody's environment.
     os.environ.pop("KAON_ADMIN_PASSWORD", None)
     return Supervisor([server, agent], watcher.changed).run()
@@ -111,6 +121,7 @@ class Watcher:
     folder: datafolder.DataFolder
     state: datafolder.State
     keystone: str
+    agents: str
     server: Child
     agent: Child
     greeted: bool = False
@@ -121,11 +132,14 @@ class Watcher:
         datafolder.write_state(self.folder, self.state)
         if self.server.ready and not self.greeted:
             self.greeted = True
-            print(greeting(self.folder, self.state.url, self.keystone), flush=True)
+            print(greeting(self.folder, self.state.url, self.keystone, self.agents), flush=True)
 
 
-def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str:
-    """Where everything is, for the person at the terminal. `keystone` is the URL of a real one, where there is one."""
+def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "", agents: str = "") -> str:
+    """Where everything is, for the person at the terminal.
+
+    `keystone` is the URL of a real one, where there is one; `agents` that for the agents of other hosts.
+    """
     admin = f"user admin, project admin, domain default; password in {folder.password}"
     return "\n".join(
         (
@@ -134,6 +148,7 @@ def greeting(folder: datafolder.DataFolder, url: str, keystone: str = "") -> str
             f"  Identity   {keystone or f'{url}/identity/v3'}",
             f"  Admin      {'as this Keystone says' if keystone else admin}",
             f"  Clouds     {folder.clouds}",
+            *([f"  Hosts      {agents} (`kaon host token` lets one join)"] if agents else []),
             f"  Try        OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud kaon network list",
         )
     )

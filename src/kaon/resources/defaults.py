@@ -53,10 +53,10 @@ def domain() -> str:
     return _in_force.domain
 
 
-def mappings() -> dict[str, dict[str, str]]:
-    """The physical networks that hosts reach, as the configuration of Neutron's agents tells them."""
+def mappings(physical_networks: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
+    """The physical networks that a host reaches (None: as the server's), as Neutron's agents tell them."""
     found: dict[str, dict[str, str]] = {}
-    for name, where in _in_force.physical_networks.items():
+    for name, where in (_in_force.physical_networks if physical_networks is None else physical_networks).items():
         kind, _, device = where.partition(":")
         found.setdefault(f"{kind}_mappings", {})[name] = device
     return found

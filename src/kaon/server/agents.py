@@ -33,7 +33,7 @@ class Agents:
     def heard(self, agent: Agent) -> None:
         """Note that an agent has said something; one that has started is stored at once."""
         self._live.heard[agent.host] = agent.seen
-        report = Report(agent.host, agent.engine, agent.started)
+        report = Report(agent.host, agent.engine, agent.started, agent.local_ip, agent.physical_networks)
         if self._reports.get(agent.host) != report:
             self._reports[agent.host] = report
             self._news.set()

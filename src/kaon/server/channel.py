@@ -29,6 +29,7 @@ from kaon.channel import (
     FromServer,
     Heartbeat,
     Hello,
+    Refusal,
     Reply,
     Snapshot,
     receive_from_agent,
@@ -46,7 +47,11 @@ HELLO_PATIENCE = 10.0
 
 
 class Refused(Exception):
-    """An attach or detach that cannot be done; the message tells the person at the agent why, and the way out."""
+    """What an agent asks for cannot be done; the message tells the person there why, and the way out."""
+
+
+Introduction = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable["Hello | None"]]
+"""How a peer makes itself known: its Hello, or None when all that it wanted is done. May raise Refused."""
 
 
 class Change(NamedTuple):
@@ -70,12 +75,13 @@ class Source(Protocol):
 class Handlers(NamedTuple):
     """What the channel asks of the rest of the server.
 
-    `source` yields the rows of a host when an agent of this host first comes. `attach` and `detach` store the intent,
-    and return the sequence number whose convergence completes it (attach: and the port); they raise Refused.
+    `source` yields the rows of a host for its agent, who has just said Hello; it may raise Refused. `attach` and
+    `detach` store the intent, and return the sequence number whose convergence completes it (attach: and the port);
+    they raise Refused.
     `report` hears (host, seq, failures) of every acknowledgement, `heard` of every word that an agent says.
     """
 
-    source: Callable[[str], Awaitable[Source]]
+    source: Callable[[Hello], Awaitable[Source]]
     attach: Callable[[str, Attachment], Awaitable[tuple[int, dict[str, object]]]]
     detach: Callable[[str, str], Awaitable[int]]
     report: Callable[[str, int, tuple[Failure, ...]], None]
@@ -89,6 +95,8 @@ class Agent:
     host: str
     engine: str = ""
     version: str = ""
+    local_ip: str = ""
+    physical_networks: dict[str, str] = field(default_factory=dict)
     heard: float = 0.0
     started: float = 0.0
     seen: float = 0.0
@@ -109,6 +117,19 @@ class _Connection:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
+async def _hello(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> Hello:
+    first = await receive_from_agent(reader)
+    if not isinstance(first, Hello) or not first.host:
+        raise ConnectionError(f"an agent says Hello with its host first, not {type(first).__name__}")
+    return first
+
+
+def _address(writer: asyncio.StreamWriter) -> str:
+    """Where a peer is, for the log."""
+    found = writer.get_extra_info("peername")
+    return str(found[0]) if isinstance(found, tuple) else ""
+
+
 class Channel:
     """Serves any number of agents, one a host; the newest connection of a host replaces an older one.
 
@@ -124,8 +145,8 @@ class Channel:
         self.agents: dict[str, Agent] = {}
 
     async def listen(self, listener: socket.socket) -> None:
-        """Accept agents on a listening unix socket."""
-        self._server = await asyncio.start_unix_server(self.serve, sock=listener)
+        """Accept agents on a listening unix socket: whoever may open it speaks for the host that it says."""
+        self._server = await asyncio.start_unix_server(self._serve_local, sock=listener)
 
     async def close(self) -> None:
         """Stop accepting, and close every connection."""
@@ -141,8 +162,16 @@ class Channel:
         for connection in self._connections.values() if not host else filter(None, [self._connections.get(host)]):
             connection.news.set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Speak with one agent over any byte stream until it ends."""
+    def disconnect(self, host: str) -> None:
+        """Hang up on a host's agent, if it is connected."""
+        if host in self._connections:
+            self._connections[host].writer.close()
+
+    async def _serve_local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.serve(reader, writer, _hello)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, introduce: Introduction) -> None:
+        """Speak with one agent over any byte stream until it ends; `introduce` tells whose agent it is."""
         host = ""
         connection = _Connection(writer)
         task = asyncio.current_task()
@@ -150,18 +179,22 @@ class Channel:
         self._streams[writer] = task
         try:
             async with asyncio.timeout(HELLO_PATIENCE):
-                hello = await receive_from_agent(reader)
-            if not isinstance(hello, Hello) or not hello.host:
-                raise ConnectionError(f"an agent says Hello with its host first, not {type(hello).__name__}")
+                hello = await introduce(reader, writer)
+            if hello is None:
+                return
             host = hello.host
             self._welcome(hello, connection)
             # Before anything else is heard: an acknowledgement is about rows that the source has.
-            source = await self._handlers.source(host)
+            source = await self._handlers.source(hello)
             self._spawn(connection, self._feed(hello, connection, source))
             while True:
                 self._hear(host, connection, await receive_from_agent(reader))
         except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
             log.info("agent disconnected", extra={"host": host})
+        except Refused as error:
+            log.warning("agent refused", extra={"peer": _address(writer), "reason": str(error)})
+            with contextlib.suppress(ConnectionError):
+                await send(writer, Refusal(str(error)))
         except (OSError, msgspec.MsgspecError, TimeoutError) as error:
             log.warning("agent dropped", extra={"host": host, "reason": str(error) or type(error).__name__})
         finally:
@@ -180,6 +213,7 @@ class Channel:
         self._connections[hello.host] = connection
         agent = self.agents.setdefault(hello.host, Agent(hello.host))
         agent.engine, agent.version, agent.started = hello.engine, hello.version, time.time()
+        agent.local_ip, agent.physical_networks = hello.local_ip, hello.physical_networks
         agent.failed = ()
         self._heard(agent)
         log.info("agent connected", extra={"host": hello.host, "engine": hello.engine, "resume": hello.resume})

@@ -115,10 +115,20 @@ class Desired:
         ports = world.all("port") if port_ids is None else (world.get("port", id) for id in port_ids)
         return {port["id"]: self._port_state(port, reasons) for port in ports if port is not None}
 
+    def decides(self, port_id: str) -> bool | None:
+        """Whether what has become of a port is known here; None when no host may have it, and any one can say so."""
+        place = self.view.world.get("attachment", port_id)
+        if place is not None:
+            return bool(place["host"] == self.view.config.host)
+        return True if self._realised(port_id) or Scope("port", port_id) in self.broken else None
+
+    def _realised(self, port_id: str) -> bool:
+        return any(id.table in ("veth", "tap") for id in self._scopes.get(Scope("port", port_id), ()))
+
     def _port_state(self, port: Record, reasons: dict[Scope, str]) -> PortState:
         if Scope("port", port["id"]) in self.broken:
             return PortState("DOWN", reasons[Scope("port", port["id"])])
-        if not any(id.table in ("veth", "tap") for id in self._scopes.get(Scope("port", port["id"]), ())):
+        if not self._realised(port["id"]):
             return PortState("DOWN")
         if not l2.carries(self.view, port):
             return PortState("DOWN", "administratively down")

@@ -34,7 +34,6 @@ class Host:
     desired: Desired
     backlog: Backlog
     waiting: dict[str, int] = field(default_factory=dict)
-    states: dict[str, PortState] = field(default_factory=dict)
     failed: tuple[Failure, ...] = ()
 
 
@@ -45,31 +44,42 @@ class Hosts:
         self._store = store
         self._config = config
         self._states: asyncio.Queue[Mapping[str, PortState]] = asyncio.Queue()
+        self._known: dict[str, PortState] = {}
+        """The status of every port as it is stored, or about to be."""
         self.hosts: dict[str, Host] = {}
         self.seq = store.read_now(journal.last)
 
-    async def source(self, name: str) -> Backlog:
-        """The rows of a host, for its agent to follow; compiled from the whole intent when it first comes."""
+    async def source(self, name: str, physical_networks: Mapping[str, str] | None = None) -> Backlog:
+        """The rows of a host, for its agent to follow; compiled from the whole intent when it first comes.
+
+        `physical_networks` are those that the host reaches (None: as the server's own); when they are others than
+        before, everything is compiled anew. Raises ValueError for a mapping that means nothing.
+        """
+        config = msgspec.structs.replace(self._config, host=name)
+        if physical_networks is not None:
+            config = msgspec.structs.replace(config, physical_networks=dict(physical_networks))
         host = self.hosts.get(name)
-        if host is None:
-            host = self.hosts[name] = self._load(name)
+        if host is None or host.desired.view.config != config:
+            host = self.hosts[name] = self._load(config)
         return host.backlog
 
-    def _load(self, name: str) -> Host:
+    def _load(self, config: HostConfig) -> Host:
         """Compile a host from the store as of the last change that `follow` has handed out."""
         found = self._store.read_now(lambda conn: (list(records.load_all(conn, resources())), journal.last(conn)))
         loaded, seq = found
         world = World(Change(kind, record["id"], None, record, seq) for kind, record in loaded)
-        desired = Desired(world, msgspec.structs.replace(self._config, host=name))
+        desired = Desired(world, config)
         rows = desired.snapshot()
-        log.info("compiled", extra={"host": name, "rows": len(rows), "scopes": desired.compiled, "seq": seq})
-        _tell_broken(name, {}, desired.broken)
-        states = {record["id"]: PortState(record["status"]) for kind, record in loaded if kind == "port"}
-        return Host(desired, Backlog(seq, rows), dict.fromkeys(states, seq), states)
+        log.info("compiled", extra={"host": config.host, "rows": len(rows), "scopes": desired.compiled, "seq": seq})
+        _tell_broken(config.host, {}, desired.broken)
+        ports = {record["id"]: PortState(record["status"]) for kind, record in loaded if kind == "port"}
+        self._known = {**ports, **self._known}
+        return Host(desired, Backlog(seq, rows), dict.fromkeys(ports, seq))
 
     async def follow(self, changed: Callable[[str], None]) -> None:
         """Take every change over as it is journalled, and say for which hosts there is something new."""
         async for batch in self._store.follow(self.seq):
+            self._take_note(batch)
             for name, host in list(self.hosts.items()):
                 news = [
                     Change(change.kind, change.id, change.before, change.after, change.seq)
@@ -80,6 +90,14 @@ class Hosts:
                     await _take_over(name, host, news)
                     changed(name)
             self.seq = batch[-1].seq
+
+    def _take_note(self, batch: Iterable[journal.Change]) -> None:
+        """Note ports that come and go; one that comes is as the API has stored it, and need not be stored again."""
+        for change in batch:
+            if change.kind == "port" and change.after is None:
+                self._known.pop(change.id, None)
+            elif change.kind == "port" and change.before is None and change.after is not None:
+                self._known.setdefault(change.id, PortState(change.after["status"]))
 
     def acknowledged(self, name: str, seq: int, failed: tuple[Failure, ...]) -> None:
         """Take an agent's acknowledgement: queue the status of the ports for which it means something new."""
@@ -94,10 +112,17 @@ class Hosts:
         for id in found:
             if host.waiting.get(id, 0) <= seq:
                 host.waiting.pop(id, None)
-        news = {id: state for id, state in found.items() if host.states.get(id) != state}
-        host.states.update(news)
+        news = {id: state for id, state in found.items() if self._known.get(id) != state and self._decides(name, id)}
+        self._known.update(news)
         if news:
             self._states.put_nowait(news)
+
+    def _decides(self, name: str, port_id: str) -> bool:
+        """Whether this host is to say what has become of a port: it has it, or no host has."""
+        decides = self.hosts[name].desired.decides(port_id)
+        if decides is None:
+            return not any(host.desired.decides(port_id) for host in self.hosts.values())
+        return decides
 
     async def store_states(self) -> None:
         """Store what has become of ports, all that waits at a time. It is derived, so the journal does not hold it."""
@@ -150,11 +175,6 @@ def _await_report(host: Host, changes: Iterable[Change]) -> None:
     for change in changes:
         if change.kind in ("port", "attachment"):
             ports: Iterable[str] = (change.id,)
-            if change.kind == "port" and change.after is None:
-                host.states.pop(change.id, None)
-            elif change.kind == "port" and change.before is None and change.after is not None:
-                # As the API has stored it, so that nothing is stored again while that is what becomes of it.
-                host.states[change.id] = PortState(change.after["status"])
         elif change.kind == "network":
             ports = world.ids_by("port", "network_id", change.id)
         elif change.kind == "router":

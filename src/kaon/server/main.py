@@ -29,7 +29,7 @@ from kaon import log as logs
 from kaon.api.app import create_app
 from kaon.api.policy import Policy
 from kaon.api.policy_file import PolicyError
-from kaon.channel import Attachment
+from kaon.channel import Attachment, Hello
 from kaon.compile.config import HostConfig
 from kaon.config import ConfigError, Settings
 from kaon.identity.app import routes as identity_routes
@@ -37,6 +37,7 @@ from kaon.identity.bootstrap import bootstrap
 from kaon.identity.context import Validator, authenticator
 from kaon.identity.keys import keys_folder
 from kaon.identity.state import open_identity
+from kaon.joining import JoinError
 from kaon.launch import Launch
 from kaon.resources import catalog, defaults
 from kaon.resources.defaults import Defaults, SegmentRange
@@ -44,6 +45,7 @@ from kaon.resources.errors import ApiError
 from kaon.resources.hosts import attachment
 from kaon.resources.live import Live
 from kaon.server.agents import Agents
+from kaon.server.backlog import Backlog
 from kaon.server.channel import Channel, Handlers, Refused
 from kaon.server.history import Feed, forget, history_routes
 from kaon.server.hosts import Hosts
@@ -60,6 +62,7 @@ from kaon.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from kaon.identity.remote import RemoteValidator
+    from kaon.server.remote import RemoteAgents
 
 log = logging.getLogger("kaon.server")
 
@@ -101,7 +104,13 @@ def _handlers(store: Store, hosts: Hosts, agents: Agents) -> Handlers:
         seq, _ = await _bind(store, lambda tx: attachment.detach(tx, host, port_id))
         return seq
 
-    return Handlers(hosts.source, attach, detach, hosts.acknowledged, agents.heard)
+    async def source(hello: Hello) -> Backlog:
+        try:
+            return await hosts.source(hello.host, hello.physical_networks)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    return Handlers(source, attach, detach, hosts.acknowledged, agents.heard)
 
 
 class _Web(uvicorn.Server):
@@ -150,6 +159,18 @@ async def _identity(launch: Launch, store: Store) -> tuple[Validator, list[BaseR
     return identity.validator, identity_routes(identity)
 
 
+async def _remote(launch: Launch, channel: Channel) -> RemoteAgents | None:
+    """What hears the agents of other hosts, where a socket is given for it."""
+    if launch.remote_fd < 0:
+        return None
+    from kaon.server.membership import members_folder
+    from kaon.server.remote import RemoteAgents
+
+    remote = RemoteAgents(channel, members_folder(Path(launch.folder)), launch.settings.host)
+    await remote.listen(socket.socket(fileno=launch.remote_fd))
+    return remote
+
+
 async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: RemoteValidator | None) -> None:
     """Serve until SIGTERM or SIGINT; everything that runs in this process, in the order of start and stop."""
     settings, folder = launch.settings, Path(launch.folder)
@@ -164,6 +185,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
     run = f"{epoch(store)}-{uuid.uuid4().hex}"
     channel = Channel(run, _handlers(store, hosts, agents))
     await channel.listen(socket.socket(fileno=launch.agent_fd))
+    remote = await _remote(launch, channel)
     ready = asyncio.Event()
     requests = Requests()
     authenticate = authenticator(validator)
@@ -194,6 +216,7 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
             agents.store_reports(),
             forget(store, settings.journal.keep_days),
             follow_policy(policy),
+            *((remote.watch(),) if remote is not None else ()),
         )
         background = [tasks.create_task(item) for item in work]
         # uvicorn raises the signal that ended it once more when it is done; there is nothing left to end then.
@@ -202,6 +225,8 @@ async def serve(launch: Launch, web: uvicorn.Config, policy: Policy, keystone: R
         await _Web(web, started, feed.end).serve([socket.socket(fileno=descriptor) for descriptor in launch.api_fds])
         for task in background:
             task.cancel()
+    if remote is not None:
+        remote.close()
     await channel.close()
     if keystone is not None:
         await keystone.close()
@@ -239,6 +264,9 @@ def main() -> None:
         migrate.prepare(database)
         policy = Policy(Path(settings.policy_file) if settings.policy_file else None)
         keystone = _keystone(settings)
+        if launch.remote_fd >= 0:
+            # What signs certificates comes in when it is first used, unless it is told to come now.
+            privileges.preload(("kaon.server.remote", "cryptography.hazmat.backends"))
         privileges.drop(launch.run_as)
         privileges.watch_imports()
         privileges.die_with_parent(launch.parent)
@@ -246,6 +274,8 @@ def main() -> None:
             runner.run(serve(launch, web, policy, keystone))
     except ConfigError as error:
         what, reason = "settings cannot be used", str(error)
+    except JoinError as error:
+        what, reason = "agents of other hosts cannot be heard", str(error)
     except PolicyError as error:
         what, reason = "policy cannot be used", str(error)
     except migrate.SchemaError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -35,11 +36,16 @@ _NAMESPACE = uuid.UUID("6f0a2a3e-0c39-4c8e-9d3b-7e5a1f4b9c10")
 
 
 class Report(NamedTuple):
-    """What a host's agent says of itself: what it drives, and since when (Unix time)."""
+    """What a host's agent says of itself: what it drives, since when (Unix time), and where tunnels to it end.
+
+    `physical_networks` are those that it reaches; None: as the server's own host.
+    """
 
     host: str
     engine: str
     started: float
+    local_ip: str = ""
+    physical_networks: Mapping[str, str] | None = None
 
 
 def agent_id(kind: str, host: str) -> str:
@@ -77,7 +83,9 @@ def _configurations(conn: sa.Connection, kind: str, report: Report) -> dict[str,
         return {}
     attachment = named("attachment").table.c
     devices = sa.select(attachment.id).where(attachment.host == report.host)
-    return {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices), **defaults.mappings()}
+    tunnels = {"tunneling_ip": report.local_ip} if report.local_ip else {}
+    doing = {"engine": report.engine, "tunnel_types": ["vxlan"], "devices": count(devices)}
+    return {**doing, **tunnels, **defaults.mappings(report.physical_networks)}
 
 
 def news(conn: sa.Connection, report: Report) -> list[dict[str, Any]]:
@@ -103,17 +111,27 @@ def news(conn: sa.Connection, report: Report) -> list[dict[str, Any]]:
 
 
 def store(tx: Transaction, report: Report) -> None:
-    """Store what a host's agent says of itself. This is state, not intent: nothing is journalled.
+    """Store what a host's agent says of itself. This is state, not intent, and not journalled.
 
-    What its host had for another engine goes.
+    But for where tunnels to it end: the rows of other hosts depend on that. What its host had for another engine goes.
     """
     table = AGENT.table
-    tx.execute(sa.delete(table).where(table.c.host == report.host, table.c.agent_type.not_in(list(_roles(report)))))
+    for other in records.by(tx.conn, AGENT, host=report.host):
+        if other["agent_type"] not in _roles(report):
+            records.delete(tx, AGENT, other)
     for values in news(tx.conn, report):
+        before = records.find(tx.conn, AGENT, values["id"])
         changes = {**values, "heartbeat": int(tx.now * 1000), "revision_number": table.c.revision_number + 1}
         if not tx.execute(sa.update(table).where(table.c.id == values["id"]).values(changes)).rowcount:
             new = {**AGENT.initial, **values, "admin_state_up": True, "created_at": _timestamp(tx.now)}
             tx.execute(sa.insert(table).values({**new, "heartbeat": changes["heartbeat"], "revision_number": 0}))
+        if _tunnels_end(before) != _tunnels_end(values):
+            tx.changed(AGENT.name, values["id"], before, records.get(tx.conn, AGENT, values["id"]))
+
+
+def _tunnels_end(agent: Record | None) -> str:
+    """The address to which other hosts tunnel what is for this one, "" for none."""
+    return str((agent or {"configurations": {}})["configurations"].get("tunneling_ip", ""))
 
 
 def _timestamp(now: float) -> str:
