@@ -168,11 +168,17 @@ class Set(Value, frozen=True):
 
 
 class Element(Value, frozen=True):
-    """One element of a set or map; the last key field is the element in nft text (``"tap1" . 10.0.0.5``)."""
+    """One element of a set or map; the last key field is the element in nft text (``"tap1" . 10.0.0.5``).
+
+    `exclusive`: the element is an address, a protocol and a port or range of ports to which connections are made, and
+    its data begin with the address that they are led to; connections to these ports end when it goes or leads
+    elsewhere, and when it comes those that led elsewhere.
+    """
 
     table: ClassVar[str] = "element"
     key: ClassVar[tuple[str, ...]] = ("netns", "family", "nft_table", "set", "element")
     data: str = ""
+    exclusive: bool = False
 
 
 # ---------------------------------------------------------------- connection policy (read when access is revoked)

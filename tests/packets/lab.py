@@ -277,6 +277,8 @@ class Project:
         mine = f"project_id={self.cloud.project_id}"
         admin = self.lab.admin
         for floating in admin.call("GET", f"/v2.0/floatingips?{mine}")["floatingips"]:
+            for forwarding in floating["port_forwardings"]:
+                admin.call("DELETE", f"/v2.0/floatingips/{floating['id']}/port_forwardings/{forwarding['id']}")
             admin.delete("floatingips", floating["id"])
         for router in admin.call("GET", f"/v2.0/routers?{mine}")["routers"]:
             admin.update("routers", router["id"], routes=[])

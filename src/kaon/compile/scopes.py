@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, security
+from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, port_forwarding, security
 from kaon.compile.view import Scope, View
 from kaon.rows import Row
 from kaon.world.addresses import port_addresses
@@ -64,6 +64,7 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "port": _port,
     "router": _router,
     "floatingip": nat.floatingip_rows,
+    "port_forwarding": port_forwarding.forwarding_rows,
     "security_group": _group,
     "policy": security.policy_rows,
     "member": security.member_rows,
@@ -85,7 +86,7 @@ def scopes_of(kind: str, record: Record) -> Iterator[Scope]:
                 for address in port_addresses(record):
                     for group in groups:
                         yield Scope("member", f"{group} {address}")
-        case "router" | "floatingip" | "security_group":
+        case "router" | "floatingip" | "port_forwarding" | "security_group":
             yield Scope(kind, record["id"])
 
 

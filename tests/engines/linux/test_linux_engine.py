@@ -76,6 +76,10 @@ ROWS = [
     row(Element(), *NFT, "allowed", '"kp1" . 02:00:00:00:00:01 . 10.1.0.0/24', origin="port/p1"),
     row(Element(data="jump group"), *NFT, "dispatch", '"kp1" . tcp . 80-90', origin="port/p1"),
     row(Element(data="0x0000000b"), *NFT, "zones", '"kbr1"', origin="network/n1"),
+    row(Set("ipv4_addr . inet_proto . inet_service", "ipv4_addr . inet_service", ("interval",)), *NFT, "forwarded"),
+    row(
+        Element("10.0.0.5 . 80", True), *NFT, "forwarded", "203.0.113.5 . tcp . 8000-8010", origin="port_forwarding/f1"
+    ),
     row(
         Chain(
             hook="type filter hook forward priority filter; policy accept;",
@@ -286,6 +290,7 @@ def test_changes_of_every_kind_are_applied_in_place(built: tuple[LinuxEngine, Co
         row(Route(via="fe80::2", dev="qr1"), ROUTER, "::/0"),
         row(Element(data="12"), *NFT, "zones", '"kbr1"'),
         row(Element(data="drop"), *NFT, "dispatch", '"kp1" . 6 . 80-90'),
+        row(Element("10.0.0.6 . 81", True), *NFT, "forwarded", "203.0.113.5 . 6 . 8000-8010"),
         row(Set(key_type="ifname . ether_addr . ipv4_addr . mark", flags=("interval",)), *NFT, "allowed"),
         row(Chain(hook="type filter hook forward priority 10; policy drop;", rules=(Rule("accept"),)), *NFT, "forward"),
     ]

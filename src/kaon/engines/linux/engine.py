@@ -13,7 +13,7 @@ from typing import Protocol
 from kaon.engines.base import Fact, Failed, Manager, Operation, Scope
 from kaon.engines.linux.acl import AclManager, arrives
 from kaon.engines.linux.addresses import AddressManager
-from kaon.engines.linux.connections import delete_of_address
+from kaon.engines.linux.connections import delete_by_destination, delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
@@ -43,7 +43,7 @@ class LinuxEngine:
         self._addresses = AddressManager(self._namespaces, delete_of_address)
         self._routes = RouteManager(self._namespaces)
         self._sysctls = SysctlManager(self._namespaces)
-        self._nft = NftablesManager(self._namespaces)
+        self._nft = NftablesManager(self._namespaces, delete_by_destination)
         self._acl = AclManager(self._namespaces)
         self._extra = tuple(extra)
         self._kernel: tuple[_Counting, ...] = (
