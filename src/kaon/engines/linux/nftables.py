@@ -1,4 +1,4 @@
-"""Rows of tables chain, set and element: all that changes in a namespace in one pass is one nft transaction.
+"""Rows of the nft tables: all that changes in a namespace in one pass is one nft transaction.
 
 Tables whose names begin with ``kaon`` are ours wholly. When a transaction fails it is taken apart until the rows at
 fault stand alone, so that one bad row holds up no other.
@@ -14,7 +14,7 @@ from kaon.engines.base import Failed, Operation, Scope
 from kaon.engines.linux import nft_text
 from kaon.engines.linux.libnftables import Nft, NftError
 from kaon.engines.linux.namespaces import MissingNamespaceError, Namespace, Namespaces
-from kaon.rows import Chain, Element, Row, RowId, Rule, Set, row
+from kaon.rows import Chain, ConntrackHelper, Element, Row, RowId, Rule, Set, row
 
 OURS = "kaon"
 _GONE = "No such file or directory"
@@ -23,7 +23,7 @@ _GONE = "No such file or directory"
 class NftablesManager:
     """Rows of the nft tables. `cut` deletes a namespace's connections to what elements led elsewhere."""
 
-    tables = frozenset({Chain.table, Set.table, Element.table})
+    tables = frozenset({Chain.table, Set.table, Element.table, ConntrackHelper.table})
 
     def __init__(self, namespaces: Namespaces, cut: Callable[[Namespace, Mapping[str, str]], int]) -> None:
         self._namespaces = namespaces
@@ -40,6 +40,8 @@ class NftablesManager:
             return Row(item.id, nft_text.chain_form(item.id.key[1], value), item.origin)
         if isinstance(value, Set):
             return Row(item.id, nft_text.set_form(value), item.origin)
+        if isinstance(value, ConntrackHelper):
+            return item
         assert isinstance(value, Element)
         row_id, form = self.canonical_id(item.id), nft_text.data(value.data)
         if row_id is item.id and form == value.data:
@@ -184,6 +186,10 @@ def _commands(operations: Sequence[Operation], tables: set[tuple[str, ...]]) -> 
     yield from _elements("delete", gone, lambda row_id: row_id.key[4])
     yield from (f"delete set {_name(row_id)}" for row_id in sets)
     yield from (f"delete chain {_name(row_id)}" for row_id in chains if row_id not in new or row_id in rehooked)
+    yield from (f"delete ct helper {_name(row_id)}" for row_id in old if row_id.table == ConntrackHelper.table)
+    for row_id, value in new.items():
+        if isinstance(value, ConntrackHelper):
+            yield f'add ct helper {_name(row_id)} {{ type "{value.helper}" protocol {value.protocol}; }}'
     for operation in operations:
         if operation.new is not None and isinstance(operation.new.value, Set):
             yield _declaration(operation.new)
@@ -242,6 +248,9 @@ def _rows(netns: str, answers: Iterable[dict[str, Any]]) -> Iterable[Row]:
             _, rules, origins = chains[found["family"], found["table"], found["chain"]]
             rules.append(Rule(of_text))
             origins.append(origin)
+        elif kind == "ct helper":
+            helper = ConntrackHelper(found["type"], found["protocol"])
+            yield row(helper, netns, found["family"], found["table"], found["name"])
         elif kind in ("set", "map"):
             key = (netns, found["family"], found["table"], found["name"])
             origin, of_text = nft_text.parse_comment(found.get("comment", ""))
@@ -271,10 +280,10 @@ def _order(operation: Operation) -> tuple[bool, int]:
     """So that taking a transaction apart in halves keeps what is needed before what needs it."""
     value = operation.new.value if operation.new is not None else None
     if value is None:
-        return False, {Chain.table: 0, Element.table: 1, Set.table: 2}[operation.id.table]
+        return False, {Chain.table: 0, Element.table: 1, Set.table: 2, ConntrackHelper.table: 2}[operation.id.table]
     if isinstance(value, Chain):
         return True, 3 if value.hook else 1
-    return True, 0 if isinstance(value, Set) else 2
+    return True, 0 if isinstance(value, Set | ConntrackHelper) else 2
 
 
 def _is_exclusive(operation: Operation) -> bool:
@@ -295,4 +304,8 @@ def _failure(operation: Operation, error: OSError) -> Failed:
     what = f"nft {operation.id.table} {_name(operation.id)}"
     if operation.id.table == Element.table:
         what += f" {operation.id.key[4]}"
-    return Failed(operation.id, known.origin if known else "", f"{what}: {error.strerror or error}")
+    reason = error.strerror or str(error)
+    if known is not None and isinstance(known.value, ConntrackHelper) and _GONE in reason:
+        helper = known.value.helper
+        reason = f"this kernel has no conntrack helper {helper}: load its module, nf_conntrack_{helper} or the like"
+    return Failed(operation.id, known.origin if known else "", f"{what}: {reason}")
