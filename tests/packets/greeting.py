@@ -12,9 +12,9 @@ from tests.packets.lab import Machine
 
 
 @contextmanager
-def greeter(machine: Machine, port: int = 8080) -> Iterator[None]:
+def greeter(machine: Machine, port: int = 8080, address: str = "") -> Iterator[None]:
     """A server that tells every caller its own name and the caller's address, and hangs up."""
-    with closing(sandbox.listen(machine.netns, machine.ipv4, port)) as listener:
+    with closing(sandbox.listen(machine.netns, address or machine.ipv4, port)) as listener:
         listener.settimeout(None)
 
         def serve() -> None:

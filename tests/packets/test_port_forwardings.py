@@ -174,13 +174,14 @@ def test_a_removed_forwarding_cuts_its_connections_and_no_others(project: Projec
     machine = project.machine(network, project.open())
     floating = project.floating()
     address = floating["floating_ip_address"]
-    going, staying = (forward(project, floating, machine, outer, "80") for outer in ("8000:8009", "8010:8019"))
-    cut, kept = established(address, 8005, machine, 80), established(address, 8015, machine, 80)
+    going = forward(project, floating, machine, "8000:8009", "80")
+    staying = forward(project, floating, machine, "8010:8019", "81")
+    cut, kept = established(address, 8005, machine, 80), established(address, 8015, machine, 81)
     assert carries(cut) and carries(kept)
     remove(project, floating, going)
     until(lambda: not carries(cut, 0.1), what="the connection is cut")
     assert carries(kept)
-    with greeter(machine, 80):
+    with greeter(machine, 80), greeter(machine, 81):
         assert greeting(OUTSIDE, address, 8005) == () and reached(address, 8010, machine)
     remove(project, floating, staying)
     until(lambda: not carries(kept, 0.1), what="the last one goes with the address")
