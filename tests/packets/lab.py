@@ -280,6 +280,8 @@ class Project:
             for forwarding in floating["port_forwardings"]:
                 admin.call("DELETE", f"/v2.0/floatingips/{floating['id']}/port_forwardings/{forwarding['id']}")
             admin.delete("floatingips", floating["id"])
+        for proxy in admin.call("GET", f"/v2.0/ndp_proxies?{mine}")["ndp_proxies"]:
+            admin.call("DELETE", f"/v2.0/ndp_proxies/{proxy['id']}")
         for router in admin.call("GET", f"/v2.0/routers?{mine}")["routers"]:
             admin.update("routers", router["id"], routes=[])
             for port in admin.call("GET", f"/v2.0/ports?device_id={router['id']}")["ports"]:

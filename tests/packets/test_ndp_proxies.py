@@ -40,6 +40,13 @@ def outside(lab: Lab) -> Iterator[Body]:
 
 
 @pytest.fixture
+def project(lab: Lab, outside: Body) -> Iterator[Project]:
+    """A tenant who is gone before the external network is."""
+    with lab.project() as made:
+        yield made
+
+
+@pytest.fixture
 def router(outside: Body, project: Project) -> Body:
     """A router that may have proxies."""
     made = project.cloud.create("routers", external_gateway_info={"network_id": outside["id"]})

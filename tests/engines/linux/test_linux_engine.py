@@ -240,12 +240,14 @@ def test_a_row_that_cannot_be_made_fails_with_a_reason_and_blocks_no_other(engin
         row(Chain(rules=(Rule("tcp dport nonsense accept"),)), *NFT, "bad", origin="security_group/bad"),
         row(Element(), *NFT, "allowed", '"kp1" . not-a-mac . 10.0.0.9', origin="port/bad"),
         row(Veth("nobody", "eth0", "02:00:00:00:00:09", 1450, peer_owned=False), "", "kp9", origin="port/lost"),
+        row(ConntrackHelper("nonesuch", "tcp"), *NFT, "helper-2", origin="conntrack_helper/bad"),
     ]
     converger = Converger(engine)
     converger.take_snapshot(1, ROWS + bad)
     report = converger.converge()
     reasons = {failure.origin: failure.reason for failure in report.failed}
-    assert set(reasons) == {"security_group/bad", "port/bad", "port/lost"}
+    assert set(reasons) == {"security_group/bad", "port/bad", "port/lost", "conntrack_helper/bad"}
+    assert "no conntrack helper nonesuch: load its module" in reasons["conntrack_helper/bad"]
     assert "network namespace nobody does not exist" in reasons["port/lost"]
     assert "nft chain inet kaon bad" in reasons["security_group/bad"]
 
