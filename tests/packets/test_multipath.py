@@ -12,26 +12,32 @@ from tests.wait import until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-BEHIND = "172.20.0.9"
 
-
-def test_connections_are_spread_over_the_next_hops_of_a_destination(project: Project) -> None:
-    network, other = project.network("10.0.0.0/24"), project.network("10.0.1.0/24")
+@pytest.mark.parametrize(
+    ("left", "right", "behind"),
+    [("10.0.0.0/24", "10.0.1.0/24", "172.20.0.9/32"), ("fd00:1::/64", "fd00:2::/64", "fd00:20::9/128")],
+    ids=["IPv4", "IPv6"],
+)
+def test_connections_are_spread_over_the_next_hops_of_a_destination(
+    project: Project, left: str, right: str, behind: str
+) -> None:
+    network, other = project.network(left), project.network(right)
+    address = behind.partition("/")[0]
     router = project.router(*network.subnets, *other.subnets)
     client = project.machine(other, project.open())
     hops = [project.machine(network, port_security_enabled=False) for _ in range(3)]
     names = [hop.id for hop in hops]
-    routes = [{"destination": "172.20.0.0/16", "nexthop": hop.ipv4} for hop in hops]
+    routes = [{"destination": behind, "nexthop": hop.addresses[0]} for hop in hops]
     with ExitStack() as stack:
         for hop in hops:
-            ip("addr", "add", f"{BEHIND}/32", "dev", "lo", netns=hop.netns)
-            stack.enter_context(greeter(hop, 80, BEHIND))
+            ip("addr", "add", behind, "dev", "lo", netns=hop.netns)
+            stack.enter_context(greeter(hop, 80, address))
 
         def answering(times: int = 40) -> set[str]:
-            return {greeting(client.netns, BEHIND, 80)[0] for _ in range(times)}
+            return {greeting(client.netns, address, 80)[0] for _ in range(times)}
 
         def first() -> str:
-            return next(iter(greeting(client.netns, BEHIND, 80)), "")
+            return next(iter(greeting(client.netns, address, 80)), "")
 
         project.cloud.update("routers", router["id"], routes=routes[:1])
         until(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 
 from kaon.converge.loop import Converger
 from kaon.engines.base import Operation
+from kaon.engines.linux.connections import connections
 from kaon.engines.linux.engine import LinuxEngine
+from kaon.engines.linux.namespaces import Namespaces
 from kaon.rows import (
     Address,
     Bridge,
@@ -224,6 +227,32 @@ def test_a_set_deleted_by_hand_comes_back_with_its_elements(built: tuple[LinuxEn
     # By its number: a bare machine has no /etc/protocols.
     assert '"kp1" . 6 . 80-90 : jump group' in sh("nft -n list map inet kaon dispatch")
     assert "vmap @dispatch" in sh("nft list chain inet kaon forward")
+
+
+def test_what_an_element_led_is_cut_even_if_it_goes_at_the_start_of_an_agent(
+    built: tuple[LinuxEngine, Converger],
+) -> None:
+    _, converger = built
+    led = row(Element("10.0.0.5 . 80", True), *NFT, "forwarded", "127.0.0.1 . udp . 5353")
+    converger.take_delta(2, [led])
+    assert converger.converge().failed == ()
+    namespaces = Namespaces()
+
+    def ports() -> set[int]:
+        found = connections(namespaces.get(""))
+        return {item.destination_port for item in found if item.destination_port in (5353, 5354)}
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port in (5353, 5354):
+            sender.sendto(b"?", ("127.0.0.1", port))
+    assert ports() == {5353, 5354}
+    restarted = LinuxEngine(watch=False)
+    fresh = Converger(restarted)
+    fresh.take_snapshot(3, ROWS)
+    assert fresh.converge().failed == ()
+    restarted.close()
+    assert ports() == {5354}
+    namespaces.close()
 
 
 def test_rows_removed_are_removed_and_nothing_of_ours_is_left(built: tuple[LinuxEngine, Converger]) -> None:
