@@ -113,13 +113,25 @@ class Address(Value, frozen=True):
 class Route(Value, frozen=True):
     """A route in the main table. `destination` is a prefix, ``0.0.0.0/0`` and ``::/0`` are the defaults.
 
-    One of `via` (next hop) and `dev` (on link) at least is set.
+    One of `via` (next hop) and `dev` (on link) at least is set. `more` are further next hops of the same cost, without
+    `dev`: connections are spread over all of them.
     """
 
     table: ClassVar[str] = "route"
     key: ClassVar[tuple[str, ...]] = ("netns", "destination")
     via: str = ""
     dev: str = ""
+    more: tuple[str, ...] = ()
+
+
+class NeighbourProxy(Value, frozen=True):
+    """An address for which an interface answers neighbour solicitations; announced when it is new.
+
+    The interface's proxy_ndp must be on.
+    """
+
+    table: ClassVar[str] = "neighbour_proxy"
+    key: ClassVar[tuple[str, ...]] = ("netns", "dev", "address")
 
 
 class Sysctl(Value, frozen=True):
@@ -168,11 +180,26 @@ class Set(Value, frozen=True):
 
 
 class Element(Value, frozen=True):
-    """One element of a set or map; the last key field is the element in nft text (``"tap1" . 10.0.0.5``)."""
+    """One element of a set or map; the last key field is the element in nft text (``"tap1" . 10.0.0.5``).
+
+    `exclusive`: the element is an address, a protocol and a port or range of ports to which connections are made, and
+    its data begin with the address that they are led to; connections to these ports end when it goes or leads
+    elsewhere, and when it comes those that led elsewhere.
+    """
 
     table: ClassVar[str] = "element"
     key: ClassVar[tuple[str, ...]] = ("netns", "family", "nft_table", "set", "element")
     data: str = ""
+    exclusive: bool = False
+
+
+class ConntrackHelper(Value, frozen=True):
+    """An nft ct helper: chains give it connections of `protocol` to read; `helper` is what the kernel calls it."""
+
+    table: ClassVar[str] = "conntrack_helper"
+    key: ClassVar[tuple[str, ...]] = ("netns", "family", "nft_table", "name")
+    helper: str
+    protocol: str
 
 
 # ---------------------------------------------------------------- connection policy (read when access is revoked)
@@ -282,10 +309,12 @@ VALUES: tuple[type[Value], ...] = (
     Member,
     Address,
     Route,
+    NeighbourProxy,
     Sysctl,
     Chain,
     Set,
     Element,
+    ConntrackHelper,
     AclGroup,
     AclPort,
     DhcpServer,

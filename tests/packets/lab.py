@@ -277,7 +277,11 @@ class Project:
         mine = f"project_id={self.cloud.project_id}"
         admin = self.lab.admin
         for floating in admin.call("GET", f"/v2.0/floatingips?{mine}")["floatingips"]:
+            for forwarding in floating["port_forwardings"]:
+                admin.call("DELETE", f"/v2.0/floatingips/{floating['id']}/port_forwardings/{forwarding['id']}")
             admin.delete("floatingips", floating["id"])
+        for proxy in admin.call("GET", f"/v2.0/ndp_proxies?{mine}")["ndp_proxies"]:
+            admin.call("DELETE", f"/v2.0/ndp_proxies/{proxy['id']}")
         for router in admin.call("GET", f"/v2.0/routers?{mine}")["routers"]:
             admin.update("routers", router["id"], routes=[])
             for port in admin.call("GET", f"/v2.0/ports?device_id={router['id']}")["ports"]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
 from tests import sandbox
+from tests.packets.greeting import greeter, greeting
 from tests.packets.lab import OUTSIDE, OUTSIDE4, Machine, Network, Project
 from tests.sandbox import ping
 from tests.wait import until
@@ -23,40 +22,6 @@ def network(project: Project) -> Network:
     made = project.network("10.0.0.0/24")
     project.router(*made.subnets, outside=True)
     return made
-
-
-@contextmanager
-def greeter(machine: Machine, port: int = 8080) -> Iterator[None]:
-    """A server that tells every caller its own name and the caller's address, and hangs up."""
-    with closing(sandbox.listen(machine.netns, machine.ipv4, port)) as listener:
-        listener.settimeout(None)
-
-        def serve() -> None:
-            while True:
-                try:
-                    caller, peer = listener.accept()
-                except OSError:
-                    return
-                with closing(caller):
-                    caller.sendall(f"{machine.id} {peer[0]}".encode())
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def greeting(netns: str, address: str, port: int = 8080, seconds: float = 0.3) -> tuple[str, ...]:
-    """Which port answered at an address, and whom it saw calling; nothing when nobody did."""
-    try:
-        with closing(sandbox.connect(netns, address, port, seconds)) as client:
-            name, peer = client.recv(200).decode().split()
-            return name, peer
-    except OSError:
-        return ()
 
 
 def answers(netns: str, address: str, machine: Machine) -> bool:

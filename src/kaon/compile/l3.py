@@ -51,7 +51,11 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
     if not facts.is_up(router):
         return
     inside, gateway = ports_of(view, router_id)
-    routes = {route["destination"]: Route(route["nexthop"]) for route in router.get("routes") or ()}
+    routes = _extra_routes(router)
+    if any(route.more for route in routes.values()):
+        for name in ("ipv4", "ipv6"):
+            # A connection takes one way, different ones of the same two hosts may take different ways.
+            yield row(Sysctl("1"), netns, f"net/{name}/fib_multipath_hash_policy", origin=origin)
     if gateway is not None:
         for destination, route in _default_routes(view, gateway):
             routes.setdefault(destination, route)
@@ -65,6 +69,14 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
         # No DNS here (port=0); a prefix without a network's DNS server of its own leaves the choice to the instance.
         options = ("port=0", "bind-dynamic", "except-interface=lo", "enable-ra", "quiet-ra", *advertised)
         yield row(DhcpServer(options), netns, origin=origin)
+
+
+def _extra_routes(router: Record) -> dict[str, Route]:
+    """The routes that were asked for, by destination; several to one destination share what goes there."""
+    hops: dict[str, list[str]] = {}
+    for route in router.get("routes") or ():
+        hops.setdefault(route["destination"], []).append(route["nexthop"])
+    return {to: Route(first, more=tuple(more)) for to, (first, *more) in hops.items()}
 
 
 def _default_routes(view: View, gateway: Record) -> Iterator[tuple[str, Route]]:

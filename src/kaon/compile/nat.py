@@ -1,12 +1,14 @@
 """Address translation of a router: the outside sees its gateway address, or a floating address of the instance.
 
-A floating IP is one element in each of two maps, so that a change of one touches no rule.
+A floating IP is one element in each of two maps, a forwarding of its ports an element of another, so that a change of
+one touches no rule.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from kaon.compile import facts, names
 from kaon.compile.l3 import ports_of
@@ -14,6 +16,18 @@ from kaon.compile.nft import base, chain, element, named_set
 from kaon.compile.view import View
 from kaon.rows import Address, Row, row
 from kaon.world.world import Record
+
+TO_ADDRESS, TO_PORT = "forwarded_to_address", "forwarded_to_port"
+"""Maps of forwarded ports: to the same ports of an address, and to one port of an address."""
+_FORWARDED = "meta l4proto { tcp, udp, dccp, sctp } dnat ip to ip daddr . meta l4proto . th dport map"
+_OUTER = "ipv4_addr . inet_proto . inet_service"
+
+
+class Place(NamedTuple):
+    """Where a floating IP is: its router's namespace, and the gateway interface in it."""
+
+    netns: str
+    device: str
 
 
 def router_rows(view: View, router_id: str) -> Iterator[Row]:
@@ -32,6 +46,8 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
     source_nat = (router.get("external_gateway_info") or {}).get("enable_snat", True)
     yield named_set("inet", "floating_to_fixed", "ipv4_addr", "ipv4_addr", netns=netns, origin=origin)
     yield named_set("inet", "fixed_to_floating", "ipv4_addr", "ipv4_addr", netns=netns, origin=origin)
+    yield named_set("inet", TO_ADDRESS, _OUTER, "ipv4_addr", "interval", netns=netns, origin=origin)
+    yield named_set("inet", TO_PORT, _OUTER, "ipv4_addr . inet_service", "interval", netns=netns, origin=origin)
     yield named_set("inet", "inside", "ipv4_addr", "", "interval", netns=netns, origin=origin)
     for prefix in _prefixes(view, inside):
         yield element("inet", "inside", prefix, netns=netns, origin=origin)
@@ -39,6 +55,8 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
         "inet",
         "nat_prerouting",
         "dnat ip to ip daddr map @floating_to_fixed",
+        f"{_FORWARDED} @{TO_ADDRESS}",
+        f"{_FORWARDED} @{TO_PORT}",
         hook=base("prerouting", -100, "nat"),
         netns=netns,
         origin=origin,
@@ -77,21 +95,28 @@ def _prefixes(view: View, inside: list[Record]) -> list[str]:
     return [str(prefix) for prefix in sorted(ipaddress.IPv4Network(cidr) for cidr in cidrs)]
 
 
-def floatingip_rows(view: View, floatingip_id: str) -> Iterator[Row]:
-    """The address of an associated floating IP on its router's gateway interface, and its two map elements."""
-    floatingip = view.get("floatingip", floatingip_id)
-    if floatingip is None or not floatingip.get("router_id") or not floatingip.get("fixed_ip_address"):
-        return
-    router = facts.router_here(view, floatingip["router_id"])
+def place_of(view: View, floatingip: Record) -> Place | None:
+    """Where a floating IP that leads anywhere is; None when its router is not on this host, or not up."""
+    router = facts.router_here(view, floatingip["router_id"]) if floatingip.get("router_id") else None
     if router is None or not facts.is_up(router):
-        return
+        return None
     _, gateway = ports_of(view, router["id"])
-    if gateway is None:
+    return None if gateway is None else Place(names.router_netns(router["id"]), names.router_device(gateway))
+
+
+def floatingip_rows(view: View, floatingip_id: str) -> Iterator[Row]:
+    """The address of a floating IP on its router's gateway interface, and its two map elements.
+
+    One that has a router and no fixed address leads there by some of its ports only (kaon.compile.port_forwarding).
+    """
+    floatingip = view.get("floatingip", floatingip_id)
+    place = place_of(view, floatingip) if floatingip is not None else None
+    if floatingip is None or place is None:
         return
     origin = f"floatingip/{floatingip_id}"
-    netns = names.router_netns(router["id"])
-    floating, fixed = floatingip["floating_ip_address"], floatingip["fixed_ip_address"]
+    floating, fixed = floatingip["floating_ip_address"], floatingip.get("fixed_ip_address")
     address = Address(announce=True, exclusive=True)
-    yield row(address, netns, names.router_device(gateway), f"{floating}/32", origin=origin)
-    yield element("inet", "floating_to_fixed", floating, fixed, netns=netns, origin=origin)
-    yield element("inet", "fixed_to_floating", fixed, floating, netns=netns, origin=origin)
+    yield row(address, place.netns, place.device, f"{floating}/32", origin=origin)
+    if fixed:
+        yield element("inet", "floating_to_fixed", floating, fixed, netns=place.netns, origin=origin)
+        yield element("inet", "fixed_to_floating", fixed, floating, netns=place.netns, origin=origin)

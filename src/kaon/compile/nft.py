@@ -27,8 +27,15 @@ def named_set(
 
 
 def element(
-    family: str, set_name: str, key: str | Iterable[str], data: str = "", *, netns: str = HOST, origin: str = ""
+    family: str,
+    set_name: str,
+    key: str | Iterable[str],
+    data: str = "",
+    *,
+    exclusive: bool = False,
+    netns: str = HOST,
+    origin: str = "",
 ) -> Row:
     """An element; the parts of a concatenated key are joined with dots."""
     text = key if isinstance(key, str) else " . ".join(key)
-    return row(Element(data), netns, family, TABLE, set_name, text, origin=origin)
+    return row(Element(data, exclusive), netns, family, TABLE, set_name, text, origin=origin)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, security
+from kaon.compile import (
+    antispoof,
+    conntrack_helper,
+    dhcp,
+    facts,
+    l2,
+    l3,
+    metadata,
+    names,
+    nat,
+    ndp_proxy,
+    port_forwarding,
+    security,
+)
 from kaon.compile.view import Scope, View
 from kaon.rows import Row
 from kaon.world.addresses import port_addresses
@@ -50,6 +63,8 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
 def _router(view: View, router_id: str) -> Iterator[Row]:
     yield from l3.router_rows(view, router_id)
     yield from nat.router_rows(view, router_id)
+    yield from ndp_proxy.router_rows(view, router_id)
+    yield from conntrack_helper.router_rows(view, router_id)
 
 
 def _group(view: View, group_id: str) -> Iterator[Row]:
@@ -64,6 +79,8 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "port": _port,
     "router": _router,
     "floatingip": nat.floatingip_rows,
+    "port_forwarding": port_forwarding.forwarding_rows,
+    "ndp_proxy": ndp_proxy.proxy_rows,
     "security_group": _group,
     "policy": security.policy_rows,
     "member": security.member_rows,
@@ -85,7 +102,7 @@ def scopes_of(kind: str, record: Record) -> Iterator[Scope]:
                 for address in port_addresses(record):
                     for group in groups:
                         yield Scope("member", f"{group} {address}")
-        case "router" | "floatingip" | "security_group":
+        case "router" | "floatingip" | "port_forwarding" | "ndp_proxy" | "security_group":
             yield Scope(kind, record["id"])
 
 

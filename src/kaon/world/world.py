@@ -104,6 +104,7 @@ INDEXES: dict[str, dict[str, Values]] = {
         "remote_group_id": _one("remote_group_id"),
     },
     "attachment": {"host": _one("host")},
+    "conntrack_helper": {"router_id": _one("router_id")},
     "agent": {"role": lambda agent: (f"{agent['host']} {agent['agent_type']}",)},
     "agent_placement": {"place": lambda placement: (f"{placement['host']} {placement['resource_id']}",)},
 }

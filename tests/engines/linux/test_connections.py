@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kaon.engines.linux import conntrack
-from kaon.engines.linux.connections import connections, delete_of_address, parse
+from kaon.engines.linux.connections import connections, delete_by_destination, delete_of_address, parse
 from kaon.engines.linux.conntrack import Connection
 from kaon.engines.linux.libnftables import Nft
 from kaon.engines.linux.namespaces import Namespace, Namespaces
@@ -101,6 +101,15 @@ def test_each_kind_of_connection_can_be_cut_by_what_names_it(tracked: Namespace)
 def test_the_connections_of_an_address_are_cut_and_those_of_others_are_not(tracked: Namespace) -> None:
     assert delete_of_address(tracked, "::1") == 4
     assert {item.family for item in connections(tracked)} == {socket.AF_INET}
+
+
+@pytest.mark.root
+def test_connections_to_a_port_are_cut_unless_it_is_the_right_one_that_answers(tracked: Namespace) -> None:
+    assert delete_by_destination(tracked, {"127.0.0.1 . 17 . 5353": "127.0.0.1", "127.0.0.1 . 6 . 53": ""}) == 0
+    assert delete_by_destination(tracked, {"127.0.0.1 . 17 . 53-5352": "10.0.0.9"}) == 1
+    assert delete_by_destination(tracked, {"127.0.0.1 . 17 . 5353-5399": ""}) == 1
+    left = {(item.family, item.protocol) for item in connections(tracked)}
+    assert left == {(socket.AF_INET, 1), (socket.AF_INET, 6), *((socket.AF_INET6, each) for each in (6, 17, 58))}
 
 
 def test_lines_of_other_forms_are_read_as_well() -> None:

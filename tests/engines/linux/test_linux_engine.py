@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,13 +15,17 @@ import pytest
 
 from kaon.converge.loop import Converger
 from kaon.engines.base import Operation
+from kaon.engines.linux.connections import connections
 from kaon.engines.linux.engine import LinuxEngine
+from kaon.engines.linux.namespaces import Namespaces
 from kaon.rows import (
     Address,
     Bridge,
     Chain,
+    ConntrackHelper,
     Element,
     Member,
+    NeighbourProxy,
     Netns,
     Route,
     Row,
@@ -67,6 +72,9 @@ ROWS = [
     row(Route(via="10.0.0.254"), ROUTER, "0.0.0.0/0", origin="router/r1"),
     row(Route(via="fe80::1", dev="qr1"), ROUTER, "::/0", origin="router/r1"),
     row(Route(dev="qr1"), ROUTER, "192.0.2.0/24", origin="router/r1"),
+    row(Route("10.0.0.9", more=("10.0.0.253", "10.0.0.8")), ROUTER, "198.51.101.0/24", origin="router/r1"),
+    row(Route("fd00::0:9", more=("fd00::8",)), ROUTER, "2001:db8::/64", origin="router/r1"),
+    row(NeighbourProxy(), ROUTER, "qr1", "fd00:1::9", origin="ndp_proxy/n1"),
     row(Sysctl(value="1"), ROUTER, "net/ipv4/ip_forward", origin="router/r1"),
     row(Sysctl(value="2"), ROUTER, "net/ipv4/conf/qr1/rp_filter", origin="port/p2"),
     row(Set(key_type="ifname . ether_addr . ipv4_addr", flags=("interval",)), *NFT, "allowed", origin="network/n1"),
@@ -76,6 +84,10 @@ ROWS = [
     row(Element(), *NFT, "allowed", '"kp1" . 02:00:00:00:00:01 . 10.1.0.0/24', origin="port/p1"),
     row(Element(data="jump group"), *NFT, "dispatch", '"kp1" . tcp . 80-90', origin="port/p1"),
     row(Element(data="0x0000000b"), *NFT, "zones", '"kbr1"', origin="network/n1"),
+    row(Set("ipv4_addr . inet_proto . inet_service", "ipv4_addr . inet_service", ("interval",)), *NFT, "forwarded"),
+    row(Element("10.0.0.5 . 80", True), *NFT, "forwarded", "203.0.113.5 . tcp . 8000-8010", origin="port_forwarding/1"),
+    row(ConntrackHelper("ftp", "tcp"), *NFT, "helper-1", origin="conntrack_helper/h1"),
+    row(Chain(rules=(Rule('tcp dport 21 ct helper set "helper-1"'),)), *NFT, "helped", origin="conntrack_helper/h1"),
     row(
         Chain(
             hook="type filter hook forward priority filter; policy accept;",
@@ -217,6 +229,32 @@ def test_a_set_deleted_by_hand_comes_back_with_its_elements(built: tuple[LinuxEn
     assert "vmap @dispatch" in sh("nft list chain inet kaon forward")
 
 
+def test_what_an_element_led_is_cut_even_if_it_goes_at_the_start_of_an_agent(
+    built: tuple[LinuxEngine, Converger],
+) -> None:
+    _, converger = built
+    led = row(Element("10.0.0.5 . 80", True), *NFT, "forwarded", "127.0.0.1 . udp . 5353")
+    converger.take_delta(2, [led])
+    assert converger.converge().failed == ()
+    namespaces = Namespaces()
+
+    def ports() -> set[int]:
+        found = connections(namespaces.get(""))
+        return {item.destination_port for item in found if item.destination_port in (5353, 5354)}
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port in (5353, 5354):
+            sender.sendto(b"?", ("127.0.0.1", port))
+    assert ports() == {5353, 5354}
+    restarted = LinuxEngine(watch=False)
+    fresh = Converger(restarted)
+    fresh.take_snapshot(3, ROWS)
+    assert fresh.converge().failed == ()
+    restarted.close()
+    assert ports() == {5354}
+    namespaces.close()
+
+
 def test_rows_removed_are_removed_and_nothing_of_ours_is_left(built: tuple[LinuxEngine, Converger]) -> None:
     _, converger = built
     converger.take_snapshot(2, [])
@@ -231,12 +269,14 @@ def test_a_row_that_cannot_be_made_fails_with_a_reason_and_blocks_no_other(engin
         row(Chain(rules=(Rule("tcp dport nonsense accept"),)), *NFT, "bad", origin="security_group/bad"),
         row(Element(), *NFT, "allowed", '"kp1" . not-a-mac . 10.0.0.9', origin="port/bad"),
         row(Veth("nobody", "eth0", "02:00:00:00:00:09", 1450, peer_owned=False), "", "kp9", origin="port/lost"),
+        row(ConntrackHelper("nonesuch", "tcp"), *NFT, "helper-2", origin="conntrack_helper/bad"),
     ]
     converger = Converger(engine)
     converger.take_snapshot(1, ROWS + bad)
     report = converger.converge()
     reasons = {failure.origin: failure.reason for failure in report.failed}
-    assert set(reasons) == {"security_group/bad", "port/bad", "port/lost"}
+    assert set(reasons) == {"security_group/bad", "port/bad", "port/lost", "conntrack_helper/bad"}
+    assert "no conntrack helper nonesuch: load its module" in reasons["conntrack_helper/bad"]
     assert "network namespace nobody does not exist" in reasons["port/lost"]
     assert "nft chain inet kaon bad" in reasons["security_group/bad"]
 
@@ -283,9 +323,14 @@ def test_changes_of_every_kind_are_applied_in_place(built: tuple[LinuxEngine, Co
         row(Veth("tenant", "eth0", "02:00:00:00:00:0a", 1400, master="kbr1", peer_owned=False), "", "kp1"),
         row(Address(exclusive=False), ROUTER, "qr1", "10.0.0.1/24"),
         row(Route(via="10.0.0.253"), ROUTER, "0.0.0.0/0"),
+        row(Route("10.0.0.9", more=("10.0.0.7",)), ROUTER, "198.51.101.0/24"),
+        row(Route("fd00::7", more=("fd00::8",)), ROUTER, "2001:db8::/64"),
+        row(ConntrackHelper("tftp", "udp"), *NFT, "helper-1"),
+        row(Chain(rules=(Rule('udp dport 69 ct helper set "helper-1"'),)), *NFT, "helped"),
         row(Route(via="fe80::2", dev="qr1"), ROUTER, "::/0"),
         row(Element(data="12"), *NFT, "zones", '"kbr1"'),
         row(Element(data="drop"), *NFT, "dispatch", '"kp1" . 6 . 80-90'),
+        row(Element("10.0.0.6 . 81", True), *NFT, "forwarded", "203.0.113.5 . 6 . 8000-8010"),
         row(Set(key_type="ifname . ether_addr . ipv4_addr . mark", flags=("interval",)), *NFT, "allowed"),
         row(Chain(hook="type filter hook forward priority 10; policy drop;", rules=(Rule("accept"),)), *NFT, "forward"),
     ]

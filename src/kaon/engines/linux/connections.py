@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 
 from kaon.engines.linux import conntrack
 from kaon.engines.linux.conntrack import Connection
@@ -81,5 +82,30 @@ def delete_of_address(namespace: Namespace, address: str) -> int:
             item
             for item in connections(namespace, family=family)
             if packed in (item.source, item.destination, item.answered_by, item.answered_to)
+        ],
+    )
+
+
+def delete_by_destination(namespace: Namespace, destinations: Mapping[str, str]) -> int:
+    """Delete connections to destinations, but for those that the address answers that a destination is mapped to.
+
+    A destination is nft text in canonical form, ``203.0.113.5 . 6 . 8000-8010``; an empty address answers nothing.
+    Returns how many there were.
+    """
+    led: dict[tuple[bytes, int], list[tuple[int, int, bytes]]] = defaultdict(list)
+    for destination, answers in destinations.items():
+        address, protocol, ports = destination.split(" . ")
+        first, _, last = ports.partition("-")
+        kept = ipaddress.ip_address(answers).packed if answers else b""
+        led[ipaddress.ip_address(address).packed, int(protocol)].append((int(first), int(last or first), kept))
+    return conntrack.delete(
+        namespace,
+        [
+            item
+            for item in connections(namespace)
+            if any(
+                first <= item.destination_port <= last and item.answered_by != kept
+                for first, last, kept in led.get((item.destination, item.protocol), ())
+            )
         ],
     )

@@ -13,15 +13,25 @@ from typing import Protocol
 from kaon.engines.base import Fact, Failed, Manager, Operation, Scope
 from kaon.engines.linux.acl import AclManager, arrives
 from kaon.engines.linux.addresses import AddressManager
-from kaon.engines.linux.connections import delete_of_address
+from kaon.engines.linux.connections import delete_by_destination, delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
+from kaon.engines.linux.proxies import NeighbourProxyManager
 from kaon.engines.linux.routes import RouteManager
 from kaon.engines.linux.sysctl import SysctlManager
 from kaon.engines.linux.watch import NamespaceWatch, NameWatch
 from kaon.rows import Netns, Row, RowId, Sysctl, Tap, Veth
 
+_IN_NAMESPACES = (
+    LinkManager,
+    AddressManager,
+    RouteManager,
+    NeighbourProxyManager,
+    SysctlManager,
+    NftablesManager,
+)
+"""Managers that read one namespace at a time."""
 Apply = Callable[[Sequence[Operation]], list[Failed]]
 
 
@@ -42,8 +52,9 @@ class LinuxEngine:
         self._links = LinkManager(self._namespaces)
         self._addresses = AddressManager(self._namespaces, delete_of_address)
         self._routes = RouteManager(self._namespaces)
+        self._proxies = NeighbourProxyManager(self._namespaces)
         self._sysctls = SysctlManager(self._namespaces)
-        self._nft = NftablesManager(self._namespaces)
+        self._nft = NftablesManager(self._namespaces, delete_by_destination)
         self._acl = AclManager(self._namespaces)
         self._extra = tuple(extra)
         self._kernel: tuple[_Counting, ...] = (
@@ -51,6 +62,7 @@ class LinuxEngine:
             self._links,
             self._addresses,
             self._routes,
+            self._proxies,
             self._sysctls,
             self._nft,
             self._acl,
@@ -60,7 +72,7 @@ class LinuxEngine:
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
             table
-            for manager in (self._links, self._addresses, self._routes, self._sysctls, self._nft)
+            for manager in (self._links, self._addresses, self._routes, self._proxies, self._sysctls, self._nft)
             for table in manager.tables
         )
         self._watching = watch
@@ -95,7 +107,7 @@ class LinuxEngine:
             return [found for manager in self._all for found in manager.read()]
         rows: list[Row] = []
         for manager, netns in dict.fromkeys((self._managers[scope.table], scope.netns) for scope in scopes):
-            if isinstance(manager, LinkManager | AddressManager | RouteManager | SysctlManager | NftablesManager):
+            if isinstance(manager, _IN_NAMESPACES):
                 found: Iterable[Row] = manager.read_in(netns)
             else:
                 found = manager.read()
@@ -143,11 +155,13 @@ class LinuxEngine:
         step(self._nft.apply, of(self._nft))
         step(self._acl.apply, lambda operation: operation.id.table in self._acl.tables and not arrives(operation))
         step(self._routes.apply, of(self._routes, new=False))
+        step(self._proxies.apply, of(self._proxies, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
         step(self._links.apply, of(self._links))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
         step(self._routes.apply, of(self._routes, new=True))
+        step(self._proxies.apply, of(self._proxies, new=True))
         step(self._acl.apply, arrives)
         for manager in self._extra:
             step(manager.apply, of(manager, new=True))

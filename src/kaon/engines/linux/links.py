@@ -16,7 +16,7 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, Route, Row, RowId, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, NeighbourProxy, Route, Row, RowId, Tap, Value, Veth, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
@@ -82,8 +82,8 @@ class LinkManager:
             if message.kind == ln.NEWLINK and (before is None or before.name != link.name):
                 made.add(link.name)
             if before is not None and before.up and (message.kind == ln.DELLINK or not link.up):
-                # The kernel drops IPv4 routes of a link that goes down and says nothing of it.
-                scopes.add(Scope(Route.table, netns))
+                # The kernel drops IPv4 routes and proxies of a link that goes down and says nothing of it.
+                scopes |= {Scope(Route.table, netns), Scope(NeighbourProxy.table, netns)}
             if before is not None and (gone := self._row(netns, before, seen, {})) is not None:
                 facts[gone.id] = Fact(gone.id, None)
             if message.kind == ln.NEWLINK and (now := self._row(netns, link, seen, {})) is not None:

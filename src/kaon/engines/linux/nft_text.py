@@ -95,6 +95,11 @@ def element_from_json(value: Any) -> str:
     raise ValueError(f"nft tells of an element in a form that is not known: {value}")
 
 
+def comment_from_json(value: Any) -> str:
+    """The comment of an element, empty when it has none."""
+    return str(value["elem"].get("comment", "")) if isinstance(value, dict) and "elem" in value else ""
+
+
 def data(text: str) -> str:
     """The canonical text of what a map holds for an element: a verdict, or a value as in elements."""
     words = text.split()
@@ -150,6 +155,11 @@ def set_comment(value: Set, origin: str) -> str:
 
 def _comment(origin: str, of_text: str) -> str:
     return f"{origin.replace(chr(34), '')[: COMMENT_BYTES - 14]} {of_text}"
+
+
+def element_comment(origin: str) -> str:
+    """What an exclusive element carries in the kernel; that it carries anything marks it as one."""
+    return origin.replace(chr(34), "")[:COMMENT_BYTES] or "exclusive"
 
 
 def parse_comment(comment: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Rows of tables chain, set and element: all that changes in a namespace in one pass is one nft transaction.
+"""Rows of the nft tables: all that changes in a namespace in one pass is one nft transaction.
 
 Tables whose names begin with ``kaon`` are ours wholly. When a transaction fails it is taken apart until the rows at
 fault stand alone, so that one bad row holds up no other.
@@ -7,26 +7,27 @@ fault stand alone, so that one bad row holds up no other.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kaon.engines.base import Failed, Operation, Scope
 from kaon.engines.linux import nft_text
 from kaon.engines.linux.libnftables import Nft, NftError
 from kaon.engines.linux.namespaces import MissingNamespaceError, Namespace, Namespaces
-from kaon.rows import Chain, Element, Row, RowId, Rule, Set, row
+from kaon.rows import Chain, ConntrackHelper, Element, Row, RowId, Rule, Set, row
 
 OURS = "kaon"
 _GONE = "No such file or directory"
 
 
 class NftablesManager:
-    """Rows of the nft tables."""
+    """Rows of the nft tables. `cut` deletes a namespace's connections to what elements led elsewhere."""
 
-    tables = frozenset({Chain.table, Set.table, Element.table})
+    tables = frozenset({Chain.table, Set.table, Element.table, ConntrackHelper.table})
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, cut: Callable[[Namespace, Mapping[str, str]], int]) -> None:
         self._namespaces = namespaces
+        self._cut = cut
         self._used: dict[tuple[str, str, str], set[RowId]] = defaultdict(set)
         self.writes = 0
         self.stale: set[Scope] = set()
@@ -39,11 +40,13 @@ class NftablesManager:
             return Row(item.id, nft_text.chain_form(item.id.key[1], value), item.origin)
         if isinstance(value, Set):
             return Row(item.id, nft_text.set_form(value), item.origin)
+        if isinstance(value, ConntrackHelper):
+            return item
         assert isinstance(value, Element)
         row_id, form = self.canonical_id(item.id), nft_text.data(value.data)
         if row_id is item.id and form == value.data:
             return item
-        return Row(row_id, Element(data=form), item.origin)
+        return Row(row_id, Element(form, value.exclusive), item.origin)
 
     def canonical_id(self, row_id: RowId) -> RowId:
         """An id with its element in canonical text."""
@@ -95,14 +98,28 @@ class NftablesManager:
         failed: list[Failed] = []
         for netns, mine in by_netns.items():
             try:
-                nft = self.context(self._namespaces.get(netns))
+                namespace = self._namespaces.get(netns)
+                nft = self.context(namespace)
             except OSError as error:
                 if not isinstance(error, MissingNamespaceError):
                     failed += [_failure(operation, error) for operation in mine]
                 failed += [_failure(operation, error) for operation in mine if operation.new is not None]
                 continue
-            failed += self._settle(nft, netns, sorted(mine, key=_order))
+            refused = self._settle(nft, netns, sorted(mine, key=_order))
+            failed += refused
+            failed += self._cut_off(namespace, mine, {failure.id for failure in refused})
         return failed
+
+    def _cut_off(self, namespace: Namespace, operations: Iterable[Operation], refused: set[RowId]) -> list[Failed]:
+        """End the connections that exclusive elements led, or should have led, elsewhere."""
+        moved = [operation for operation in operations if operation.id not in refused and _is_exclusive(operation)]
+        if not moved:
+            return []
+        try:
+            self._cut(namespace, {nft_text.element(operation.id.key[4]): _kept(operation) for operation in moved})
+        except OSError as error:
+            return [_failure(operation, error) for operation in moved]
+        return []
 
     def _settle(self, nft: Nft, netns: str, operations: list[Operation]) -> list[Failed]:
         failures: dict[RowId, Failed] = {}
@@ -150,7 +167,8 @@ class NftablesManager:
 
 def _commands(operations: Sequence[Operation], tables: set[tuple[str, ...]]) -> Iterable[str]:
     """The text of a transaction in which every name exists when it is used and is unused when it goes."""
-    new = {operation.id: operation.new.value for operation in operations if operation.new is not None}
+    rows = {operation.id: operation.new for operation in operations if operation.new is not None}
+    new = {row_id: item.value for row_id, item in rows.items()}
     old = {operation.id: operation.old.value for operation in operations if operation.old is not None}
     for table in {row_id.key[1:3] for row_id in new} - tables:
         yield f"add table {' '.join(table)}"
@@ -168,13 +186,17 @@ def _commands(operations: Sequence[Operation], tables: set[tuple[str, ...]]) -> 
     yield from _elements("delete", gone, lambda row_id: row_id.key[4])
     yield from (f"delete set {_name(row_id)}" for row_id in sets)
     yield from (f"delete chain {_name(row_id)}" for row_id in chains if row_id not in new or row_id in rehooked)
+    yield from (f"delete ct helper {_name(row_id)}" for row_id in old if row_id.table == ConntrackHelper.table)
+    for row_id, value in new.items():
+        if isinstance(value, ConntrackHelper):
+            yield f'add ct helper {_name(row_id)} {{ type "{value.helper}" protocol {value.protocol}; }}'
     for operation in operations:
         if operation.new is not None and isinstance(operation.new.value, Set):
             yield _declaration(operation.new)
     for row_id, value in new.items():
         if isinstance(value, Chain) and (row_id not in old or row_id in rehooked):
             yield f"add chain {_name(row_id)}" + (f" {{ {value.hook} }}" if value.hook else "")
-    yield from _elements("add", [row_id for row_id in new if row_id.table == Element.table], _entry(new))
+    yield from _elements("add", [row_id for row_id in new if row_id.table == Element.table], _entry(rows))
     for row_id, value in new.items():
         if isinstance(value, Chain):
             for rule in value.rules:
@@ -200,10 +222,13 @@ def _elements(verb: str, row_ids: Iterable[RowId], text: Callable[[RowId], str])
         yield f"{verb} element {' '.join(name)} {{ {', '.join(texts)} }}"
 
 
-def _entry(new: dict[RowId, Any]) -> Callable[[RowId], str]:
+def _entry(rows: Mapping[RowId, Row]) -> Callable[[RowId], str]:
     def entry(row_id: RowId) -> str:
-        data = new[row_id].data
-        return f"{row_id.key[4]} : {data}" if data else row_id.key[4]
+        value = rows[row_id].value
+        assert isinstance(value, Element)
+        # A comment on each element would cost more than all the rest, so that only the few that need one have it.
+        comment = f' comment "{nft_text.element_comment(rows[row_id].origin)}"' if value.exclusive else ""
+        return row_id.key[4] + comment + (f" : {value.data}" if value.data else "")
 
     return entry
 
@@ -223,6 +248,9 @@ def _rows(netns: str, answers: Iterable[dict[str, Any]]) -> Iterable[Row]:
             _, rules, origins = chains[found["family"], found["table"], found["chain"]]
             rules.append(Rule(of_text))
             origins.append(origin)
+        elif kind == "ct helper":
+            helper = ConntrackHelper(found["type"], found["protocol"])
+            yield row(helper, netns, found["family"], found["table"], found["name"])
         elif kind in ("set", "map"):
             key = (netns, found["family"], found["table"], found["name"])
             origin, of_text = nft_text.parse_comment(found.get("comment", ""))
@@ -231,8 +259,9 @@ def _rows(netns: str, answers: Iterable[dict[str, Any]]) -> Iterable[Row]:
                 continue
             for item in found.get("elem", ()):
                 if kind == "map":
-                    data = nft_text.data_from_json(item[1])
-                    yield row(Element(data=data), *key, nft_text.element_from_json(item[0]))
+                    data, comment = nft_text.data_from_json(item[1]), nft_text.comment_from_json(item[0])
+                    name = nft_text.element_from_json(item[0])
+                    yield row(Element(data, bool(comment)), *key, name, origin=comment)
                 else:
                     yield row(_MEMBER, *key, nft_text.element_from_json(item))
     for (family, table, name), (hook, rules, origins) in chains.items():
@@ -251,10 +280,23 @@ def _order(operation: Operation) -> tuple[bool, int]:
     """So that taking a transaction apart in halves keeps what is needed before what needs it."""
     value = operation.new.value if operation.new is not None else None
     if value is None:
-        return False, {Chain.table: 0, Element.table: 1, Set.table: 2}[operation.id.table]
+        return False, {Chain.table: 0, Element.table: 1, Set.table: 2, ConntrackHelper.table: 2}[operation.id.table]
     if isinstance(value, Chain):
         return True, 3 if value.hook else 1
-    return True, 0 if isinstance(value, Set) else 2
+    return True, 0 if isinstance(value, Set | ConntrackHelper) else 2
+
+
+def _is_exclusive(operation: Operation) -> bool:
+    known = operation.new or operation.old
+    return known is not None and isinstance(known.value, Element) and known.value.exclusive
+
+
+def _kept(operation: Operation) -> str:
+    """The address whose connections may stay: that of an element which is new; none of one that changes or goes."""
+    if operation.old is not None or operation.new is None:
+        return ""
+    value = operation.new.value
+    return value.data.partition(" ")[0] if isinstance(value, Element) else ""
 
 
 def _failure(operation: Operation, error: OSError) -> Failed:
@@ -262,4 +304,8 @@ def _failure(operation: Operation, error: OSError) -> Failed:
     what = f"nft {operation.id.table} {_name(operation.id)}"
     if operation.id.table == Element.table:
         what += f" {operation.id.key[4]}"
-    return Failed(operation.id, known.origin if known else "", f"{what}: {error.strerror or error}")
+    reason = error.strerror or str(error)
+    if known is not None and isinstance(known.value, ConntrackHelper) and _GONE in reason:
+        helper = known.value.helper
+        reason = f"this kernel has no conntrack helper {helper}: load its module, nf_conntrack_{helper} or the like"
+    return Failed(operation.id, known.origin if known else "", f"{what}: {reason}")

@@ -15,7 +15,8 @@ from kaon.rows import Route, Row, RowId, row
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 PROTOCOL = 75
 _RTMSG = struct.Struct("=BBBBBBBBI")
-_DST, _OIF, _GATEWAY, _PRIORITY, _TABLE = 1, 4, 5, 6, 15
+_NEXTHOP = struct.Struct("=HBBi")
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE = 1, 4, 5, 6, 9, 15
 _MAIN = 254
 _UNICAST = 1
 _LINK_SCOPE = 253
@@ -35,13 +36,13 @@ class RouteManager:
         self.writes = 0
 
     def canonical(self, item: Row) -> Row:
-        """The row with its prefix and next hop in RFC 5952 text."""
+        """The row with its prefix and next hops in RFC 5952 text, several next hops in order."""
         value = item.value
         assert isinstance(value, Route)
-        via = str(ipaddress.ip_address(value.via)) if value.via else ""
+        via, *more = _in_order(ipaddress.ip_address(hop) for hop in (value.via, *value.more) if hop) or [""]
+        form = Route(via, value.dev, tuple(more))
         row_id = self.canonical_id(item.id)
-        same = via == value.via and row_id is item.id
-        return item if same else Row(row_id, Route(via=via, dev=value.dev), item.origin)
+        return item if form == value and row_id is item.id else Row(row_id, form, item.origin)
 
     def canonical_id(self, row_id: RowId) -> RowId:
         """The id with its prefix in RFC 5952 text."""
@@ -73,12 +74,13 @@ class RouteManager:
                 if protocol != PROTOCOL and not netns.startswith(OURS):
                     continue
                 raw = found.get(_DST, bytes(4 if family == _INET else 16))
-                via = str(ipaddress.ip_address(found[_GATEWAY])) if _GATEWAY in found else ""
+                hops = [found[_GATEWAY]] if _GATEWAY in found else list(_gateways(found.get(_MULTIPATH, b"")))
+                via, *more = _in_order(map(ipaddress.ip_address, hops)) or [""]
                 dev = ""
                 if not via or flags & _ONLINK:
                     names = names or {link.number: link.name for link in ln.dump(namespace).values()}
                     dev = names.get(nl.number(found.get(_OIF, b"")), "")
-                rows.append(row(Route(via=via, dev=dev), netns, f"{ipaddress.ip_address(raw)}/{length}"))
+                rows.append(row(Route(via, dev, tuple(more)), netns, f"{ipaddress.ip_address(raw)}/{length}"))
         return rows
 
     def apply(self, operations: Sequence[Operation]) -> list[Failed]:
@@ -120,7 +122,11 @@ class RouteManager:
         flags = _ONLINK if value.via and value.dev else 0
         scope = 0 if value.via or family == _INET6 else _LINK_SCOPE
         body = _RTMSG.pack(family, network.prefixlen, 0, 0, _MAIN, PROTOCOL, scope, _UNICAST, flags) + to
-        if value.via:
+        if value.more:
+            gateways = (nl.attr(_GATEWAY, ipaddress.ip_address(hop).packed) for hop in (value.via, *value.more))
+            hops = (_NEXTHOP.pack(_NEXTHOP.size + len(gateway), 0, 0, 0) + gateway for gateway in gateways)
+            body += nl.attr(_MULTIPATH, b"".join(hops))
+        elif value.via:
             body += nl.attr(_GATEWAY, ipaddress.ip_address(value.via).packed)
         if value.dev:
             body += nl.attr(_OIF, ln.index_of(namespace, value.dev))
@@ -130,6 +136,24 @@ class RouteManager:
 
 _NOWHERE = 255
 """RT_SCOPE_NOWHERE: a deletion matches a route of any scope."""
+
+
+def _in_order(hops: Iterable[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> list[str]:
+    """Next hops as text, in an order that does not depend on who tells of them."""
+    return [str(hop) for hop in sorted(hops, key=lambda hop: hop.packed)]
+
+
+def _gateways(multipath: bytes) -> Iterable[bytes]:
+    """The next hops of a route that has several (struct rtnexthop, each with its attributes)."""
+    offset = 0
+    while offset + _NEXTHOP.size <= len(multipath):
+        length = _NEXTHOP.unpack_from(multipath, offset)[0]
+        if length < _NEXTHOP.size:
+            return
+        gateway = nl.attrs(multipath[offset : offset + length], _NEXTHOP.size).get(_GATEWAY)
+        if gateway is not None:
+            yield gateway
+        offset += (length + 3) & ~3
 
 
 def _order(operation: Operation) -> tuple[int, bool]:

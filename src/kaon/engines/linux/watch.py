@@ -14,7 +14,7 @@ import struct
 from kaon.engines.base import Scope
 from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
-from kaon.rows import Address, Chain, Element, Route, Set
+from kaon.rows import Address, Chain, ConntrackHelper, Element, Route, Set
 
 _LINK, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 5, 7, 9, 11
 _NFTABLES = 7
@@ -22,7 +22,7 @@ _ROUTES = (24, 25)
 _MAIN_TABLE = 254
 _CREATE, _DELETE, _MOVED = 0x100, 0x200, 0xC0
 _libc = ctypes.CDLL(None, use_errno=True)
-NFT_TABLES = (Chain.table, Set.table, Element.table)
+NFT_TABLES = (Chain.table, Set.table, Element.table, ConntrackHelper.table)
 
 
 class NamespaceWatch:

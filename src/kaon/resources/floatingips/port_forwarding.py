@@ -250,7 +250,6 @@ EXTENSIONS = (
         "Floating IP Port Forwarding",
         "Allow port forwarding from floating IP port to an internal port",
         "2018-01-19T10:00:00-00:00",
-        awaits="no port is forwarded",
     ),
     Extension(
         "floating-ip-port-forwarding-description",

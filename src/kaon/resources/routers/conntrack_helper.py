@@ -130,7 +130,6 @@ EXTENSIONS = (
         "L3 Conntrack helper",
         "Allow adding CT target rules for conntrack helper",
         "2019-04-04T10:00:00-00:00",
-        awaits="no helper follows connections",
     ),
     Extension(
         "expose-l3-conntrack-helper",

@@ -203,7 +203,6 @@ EXTENSIONS = (
         "L3 NDP Proxy",
         "Router support for L3 NDP proxy.",
         "2021-06-29T10:00:00-00:00",
-        awaits="no router answers for addresses behind it",
     ),
     Extension(
         "l3-ext-ndp-proxy",
