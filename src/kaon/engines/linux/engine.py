@@ -17,10 +17,11 @@ from kaon.engines.linux.connections import delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
+from kaon.engines.linux.rate_limits import RateLimitManager
 from kaon.engines.linux.routes import RouteManager
 from kaon.engines.linux.sysctl import SysctlManager
 from kaon.engines.linux.watch import NamespaceWatch, NameWatch
-from kaon.rows import Netns, Row, RowId, Sysctl, Tap, Veth
+from kaon.rows import Netns, RateLimit, Row, RowId, Sysctl, Tap, Veth
 
 Apply = Callable[[Sequence[Operation]], list[Failed]]
 
@@ -43,6 +44,7 @@ class LinuxEngine:
         self._addresses = AddressManager(self._namespaces, delete_of_address)
         self._routes = RouteManager(self._namespaces)
         self._sysctls = SysctlManager(self._namespaces)
+        self._rate_limits = RateLimitManager(self._namespaces)
         self._nft = NftablesManager(self._namespaces)
         self._acl = AclManager(self._namespaces)
         self._extra = tuple(extra)
@@ -52,6 +54,7 @@ class LinuxEngine:
             self._addresses,
             self._routes,
             self._sysctls,
+            self._rate_limits,
             self._nft,
             self._acl,
         )
@@ -60,7 +63,14 @@ class LinuxEngine:
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
             table
-            for manager in (self._links, self._addresses, self._routes, self._sysctls, self._nft)
+            for manager in (
+                self._links,
+                self._addresses,
+                self._routes,
+                self._sysctls,
+                self._rate_limits,
+                self._nft,
+            )
             for table in manager.tables
         )
         self._watching = watch
@@ -77,7 +87,7 @@ class LinuxEngine:
     def canonical(self, item: Row) -> Row:
         """See the manager of the row's table."""
         manager = self._managers.get(item.id.table)
-        if isinstance(manager, NftablesManager | AddressManager | RouteManager | SysctlManager):
+        if isinstance(manager, NftablesManager | AddressManager | RouteManager | SysctlManager | RateLimitManager):
             return manager.canonical(item)
         return item
 
@@ -95,7 +105,10 @@ class LinuxEngine:
             return [found for manager in self._all for found in manager.read()]
         rows: list[Row] = []
         for manager, netns in dict.fromkeys((self._managers[scope.table], scope.netns) for scope in scopes):
-            if isinstance(manager, LinkManager | AddressManager | RouteManager | SysctlManager | NftablesManager):
+            if isinstance(
+                manager,
+                LinkManager | AddressManager | RouteManager | SysctlManager | RateLimitManager | NftablesManager,
+            ):
                 found: Iterable[Row] = manager.read_in(netns)
             else:
                 found = manager.read()
@@ -145,6 +158,7 @@ class LinuxEngine:
         step(self._routes.apply, of(self._routes, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
         step(self._links.apply, of(self._links))
+        step(self._rate_limits.apply, of(self._rate_limits))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
         step(self._routes.apply, of(self._routes, new=True))
@@ -180,6 +194,8 @@ class LinuxEngine:
                 if any(self._sysctls.concerns(watch.netns, name) for name in made):
                     # A link that is made anew has none of the settings of the one before it.
                     scopes.add(Scope(Sysctl.table, watch.netns))
+                if any(self._rate_limits.concerns(watch.netns, name) for name in made):
+                    scopes.add(Scope(RateLimit.table, watch.netns))
         return facts, scopes
 
     def fileno(self) -> int:

@@ -14,9 +14,9 @@ import struct
 from kaon.engines.base import Scope
 from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
-from kaon.rows import Address, Chain, Element, Route, Set
+from kaon.rows import Address, Chain, Element, RateLimit, Route, Set
 
-_LINK, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 5, 7, 9, 11
+_LINK, _TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 4, 5, 7, 9, 11
 _NFTABLES = 7
 _ROUTES = (24, 25)
 _MAIN_TABLE = 254
@@ -35,8 +35,12 @@ class NamespaceWatch:
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
             groups = (_IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
             self.layer3 = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
+            self.traffic_control = NetlinkSocket(
+                NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port
+            )
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
-        for one in (self.links, self.layer3, self.nft):
+        self._sockets = (self.links, self.layer3, self.traffic_control, self.nft)
+        for one in self._sockets:
             epoll.register(one.fileno(), select.EPOLLIN)
 
     def news(self) -> tuple[list[Message], bool, set[Scope]]:
@@ -51,6 +55,9 @@ class NamespaceWatch:
                 scopes.add(Scope(Route.table, self.netns))
         if overflow:
             scopes |= {Scope(Route.table, self.netns), Scope(Address.table, self.netns)}
+        messages, overflow = self.traffic_control.news()
+        if messages or overflow:
+            scopes.add(Scope(RateLimit.table, self.netns))
         messages, overflow = self.nft.news()
         if messages or overflow:
             scopes |= {Scope(table, self.netns) for table in NFT_TABLES}
@@ -58,7 +65,7 @@ class NamespaceWatch:
 
     def close(self) -> None:
         """Close the sockets, which takes them out of the epoll as well."""
-        for one in (self.links, self.layer3, self.nft):
+        for one in self._sockets:
             one.close()
 
 
