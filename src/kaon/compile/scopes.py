@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, security
+from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, qos, security
 from kaon.compile.view import Scope, View
 from kaon.rows import Row
 from kaon.world.addresses import port_addresses
@@ -17,6 +17,7 @@ HOST = Scope("host", "")
 def _host(view: View, _: str) -> Iterator[Row]:
     yield from antispoof.host_rows()
     yield from security.host_rows()
+    yield from qos.host_rows(view)
 
 
 def _network(view: View, network_id: str) -> Iterator[Row]:
@@ -33,6 +34,8 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
     if port is None:
         return
     yield from l2.port_rows(view, port)
+    if qos.port_policy(port) and (device := l2.bridge_port(view, port)):
+        yield from qos.port_rows(view, port, device)
     if (port.get("device_owner") or "").startswith("network:router_"):
         yield from l3.port_rows(view, port)
     if facts.is_service(port):
@@ -50,6 +53,12 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
 def _router(view: View, router_id: str) -> Iterator[Row]:
     yield from l3.router_rows(view, router_id)
     yield from nat.router_rows(view, router_id)
+    yield from qos.router_rows(view, router_id)
+
+
+def _floatingip(view: View, floatingip_id: str) -> Iterator[Row]:
+    yield from nat.floatingip_rows(view, floatingip_id)
+    yield from qos.floatingip_rows(view, floatingip_id)
 
 
 def _group(view: View, group_id: str) -> Iterator[Row]:
@@ -63,7 +72,7 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "services": _services,
     "port": _port,
     "router": _router,
-    "floatingip": nat.floatingip_rows,
+    "floatingip": _floatingip,
     "security_group": _group,
     "policy": security.policy_rows,
     "member": security.member_rows,
