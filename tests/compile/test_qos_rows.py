@@ -14,7 +14,9 @@ from tests.compile.test_rows import desired, elements, one_port, rows
 
 def policy(cloud: Cloud, *rules: dict[str, Any], name: str = "gold") -> str:
     """A policy with these rules."""
-    parts = [{"id": named(f"{name} {number}"), "qos_policy_id": named(name), **rule} for number, rule in enumerate(rules)]
+    parts = [
+        {"id": named(f"{name} {number}"), "qos_policy_id": named(name), **rule} for number, rule in enumerate(rules)
+    ]
     return cloud.put("qos_policy", named(name), rules=parts)
 
 
@@ -172,7 +174,10 @@ def test_a_floating_ip_is_limited_by_its_address_outside() -> None:
     cloud.put("floatingip", floating, qos_policy_id=named("gold"))
     state = desired(cloud)
     netns = f"kaon-router-{router}"
-    assert texts(state, "qos-egress", netns) == ["limit rate over 125000 bytes/second burst 100000 bytes drop", "accept"]
+    assert texts(state, "qos-egress", netns) == [
+        "limit rate over 125000 bytes/second burst 100000 bytes drop",
+        "accept",
+    ]
     assert texts(state, "qos-ingress", netns) == ["limit rate over 1000/second burst 800 packets drop", "accept"]
     assert elements(state, "qos_egress", netns) == {"203.0.113.9": f"goto qos-egress-{floating}"}
     device, *rest = texts(state, "qos_egress", netns)

@@ -154,7 +154,9 @@ def router_rows(view: View, router_id: str) -> Iterator[Row]:
     ):
         yield named_set("inet", f"qos_{direction}", "ipv4_addr", "verdict", netns=netns, origin=origin)
         texts: list[Rule | str] = [f"{match} != {outside} return", f"ip {address} vmap @qos_{direction}"]
-        yield chain("inet", f"qos_{direction}", *texts, *_limits(rules, direction), hook=hook, netns=netns, origin=origin)
+        yield chain(
+            "inet", f"qos_{direction}", *texts, *_limits(rules, direction), hook=hook, netns=netns, origin=origin
+        )
 
 
 def floatingip_rows(view: View, floatingip_id: str) -> Iterator[Row]:

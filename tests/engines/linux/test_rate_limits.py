@@ -1,4 +1,4 @@
-"""Rate limits on a real kernel: what is made reads back equal, damage is noticed and repaired, removal leaves nothing."""
+"""Rate limits on a real kernel: what is made reads back equal, damage is repaired, removal leaves nothing."""
 
 from __future__ import annotations
 

@@ -35,9 +35,7 @@ class NamespaceWatch:
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
             groups = (_IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
             self.layer3 = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
-            self.traffic_control = NetlinkSocket(
-                NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port
-            )
+            self.traffic_control = NetlinkSocket(NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port)
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
         self._sockets = (self.links, self.layer3, self.traffic_control, self.nft)
         for one in self._sockets:
