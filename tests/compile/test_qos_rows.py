@@ -175,7 +175,7 @@ def test_a_floating_ip_is_limited_by_its_address_outside() -> None:
     state = desired(cloud)
     netns = f"kaon-router-{router}"
     assert texts(state, "qos-egress", netns) == [
-        "limit rate over 125000 bytes/second burst 100000 bytes drop",
+        "limit rate over 125000 bytes/second drop",
         "accept",
     ]
     assert texts(state, "qos-ingress", netns) == ["limit rate over 1000/second burst 800 packets drop", "accept"]
@@ -196,10 +196,26 @@ def test_a_gateway_is_limited_without_its_floating_ips() -> None:
     netns = f"kaon-router-{router}"
     assert texts(state, "qos_ingress", netns)[1:] == [
         "ip daddr vmap @qos_ingress",
-        "limit rate over 125000 bytes/second burst 100000 bytes drop",
+        "limit rate over 125000 bytes/second drop",
     ]
     assert texts(state, "qos_egress", netns)[1:] == ["ip saddr vmap @qos_egress"]
     assert elements(state, "qos_ingress", netns) == {"203.0.113.9": "accept"}
     assert {key[4]: row.origin for key, row in rows(state, Element).items() if key[3] == "qos_ingress"} == {
         "203.0.113.9": f"floatingip/{floating}"
     }
+
+
+def test_a_burst_of_more_than_a_second_is_what_goes_beyond_that_second() -> None:
+    cloud, router, floating = outside()
+    policy(cloud, bandwidth("egress", 1000, 3000))
+    cloud.put("floatingip", floating, qos_policy_id=named("gold"))
+    (limit, _) = texts(desired(cloud), "qos-egress", f"kaon-router-{router}")
+    assert limit == "limit rate over 125000 bytes/second burst 250000 bytes drop"
+
+
+def test_the_greatest_rates_of_a_floating_ip_are_ones_that_the_kernel_can_count() -> None:
+    cloud, router, floating = outside()
+    policy(cloud, bandwidth("egress", 2**31 - 1, 2**31 - 1))
+    cloud.put("floatingip", floating, qos_policy_id=named("gold"))
+    (limit, _) = texts(desired(cloud), "qos-egress", f"kaon-router-{router}")
+    assert limit == "limit rate over 18000000000 bytes/second drop"

@@ -34,6 +34,8 @@ _TIMER = 0.001
 _SEGMENT = 65536
 """Bytes of the biggest packet that a sender leaves to the network to cut; a queue holds one at least."""
 _U32 = 0xFFFFFFFF
+_MOST_BYTES = 18_000_000_000
+"""Bytes a second, with a burst, the most that nft can count."""
 _MOST_PACKETS = 1_000_000_000
 """Packets a second, the most that nft tells from no limit."""
 
@@ -185,7 +187,9 @@ def floatingip_rows(view: View, floatingip_id: str) -> Iterator[Row]:
 def _limits(rules: list[dict[str, Any]], direction: str) -> Iterator[Rule]:
     rule = _bandwidth(rules, direction)
     if rule is not None:
-        burst = min(max(_burst(rule), _SEGMENT), _U32)
-        rate = rule["max_kbps"] * OCTETS
-        yield Rule(f"limit rate over {rate} bytes/second burst {burst} bytes drop", _origin(rule))
+        # The kernel lets a second's worth go at once, and the burst on top of it.
+        rate = min(rule["max_kbps"] * OCTETS, _MOST_BYTES)
+        more = min(max(_burst(rule), _SEGMENT) - rate, _U32, _MOST_BYTES - rate)
+        burst = f" burst {more} bytes" if more > 0 else ""
+        yield Rule(f"limit rate over {rate} bytes/second{burst} drop", _origin(rule))
     yield from _packet_limits(rules, direction)
