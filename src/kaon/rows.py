@@ -142,6 +142,22 @@ class Sysctl(Value, frozen=True):
     value: str
 
 
+class RateLimit(Value, frozen=True):
+    """How fast an interface of ours may carry what leaves by it, or what comes in by it: a token bucket with a queue.
+
+    `direction` is ``egress`` or ``ingress`` of the interface itself; `rate` is in bytes a second, `burst` is how many
+    bytes may go at once after a pause, `queue` how many wait before some are dropped. What comes in waits in an
+    intermediate device of the name `via` (ifb), which the row makes and removes; empty for what leaves.
+    """
+
+    table: ClassVar[str] = "rate_limit"
+    key: ClassVar[tuple[str, ...]] = ("netns", "dev", "direction")
+    rate: int
+    burst: int
+    queue: int
+    via: str = ""
+
+
 # ---------------------------------------------------------------- nftables
 
 
@@ -311,6 +327,7 @@ VALUES: tuple[type[Value], ...] = (
     Route,
     NeighbourProxy,
     Sysctl,
+    RateLimit,
     Chain,
     Set,
     Element,

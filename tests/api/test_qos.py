@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kaon.compile import qos
+from kaon.resources.qos import rule_types
 from tests.api.cloud import Cloud
 from tests.api.l3 import kind, shown
 
@@ -190,22 +192,35 @@ async def test_tags_are_below_a_policy_and_below_the_bare_name_of_policies(cloud
 
 
 async def test_who_asks_learns_which_types_of_rules_there_are(cloud: Cloud) -> None:
-    for query in ("", "?all_supported=true", "?all_rules=True"):
+    enforced = [each for each in ALL if each in rule_types.ENFORCED]
+    for query, types in (
+        ("", enforced),
+        ("?all_supported=true", enforced),
+        ("?all_rules=True", list(ALL)),
+        ("?all_rules=false", enforced),
+        ("?all_rules=true&type=minimum_bandwidth", ["minimum_bandwidth"]),
+        ("?type=minimum_bandwidth", []),
+    ):
         status, body = await cloud(RED, "GET", f"/qos/rule-types{query}")
-        assert (status, [item["type"] for item in body["rule_types"]]) == (200, list(ALL)), query
+        assert (status, [item["type"] for item in body["rule_types"]]) == (200, types), query
     assert kind(await cloud(RED, "GET", "/qos/rule-types?all_rules=perhaps"))[0] == 400
     assert kind(await cloud(RED, "GET", "/qos/rule-types?colour=red"))[0] == 400
+
+
+def test_the_types_that_are_enforced_are_those_that_rows_are_made_of() -> None:
+    assert set(qos.SUPPORTED) == rule_types.ENFORCED
 
 
 async def test_admins_learn_what_a_type_of_rules_takes(cloud: Cloud) -> None:
     assert kind(await cloud(RED, "GET", "/qos/rule-types/dscp_marking")) == (403, "NotAuthorized")
     assert kind(await cloud(ADMIN, "GET", "/qos/rule-types/colour"))[0] == 404
-    details = await shown(cloud, ADMIN, "/qos/rule-types/minimum_packet_rate")
-    (driver,) = details["drivers"]
+    assert (await shown(cloud, ADMIN, "/qos/rule-types/minimum_packet_rate"))["drivers"] == []
+    (driver,) = (await shown(cloud, ADMIN, "/qos/rule-types/packet_rate_limit"))["drivers"]
     assert {item["parameter_name"]: (item["parameter_type"], item["parameter_values"]) for item in
             driver["supported_parameters"]} == {
-        "min_kpps": ("range", {"start": 0, "end": 2**31 - 1}),
-        "direction": ("choices", ["ingress", "egress", "any"]),
+        "max_kpps": ("range", {"start": 0, "end": 2**31 - 1}),
+        "max_burst_kpps": ("range", {"start": 0, "end": 2**31 - 1}),
+        "direction": ("choices", ["ingress", "egress"]),
     }  # fmt: skip
     (driver,) = (await shown(cloud, ADMIN, "/qos/rule-types/dscp_marking"))["drivers"]
     (marks,) = driver["supported_parameters"]

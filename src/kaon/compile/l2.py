@@ -82,6 +82,12 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
         yield element("bridge", "blocked", names.quoted(near), origin=origin)
 
 
+def bridge_port(view: View, port: Record) -> str:
+    """The name of a port's end at its network's bridge on this host; empty where it has none."""
+    place = _place(view, port)
+    return "" if place is None else place[0]
+
+
 def carries(view: View, port: Record) -> bool:
     """Whether a port may carry anything: it, its network and, for a router's port, the router are up."""
     network = view.fact(facts.network_terms, port["network_id"])

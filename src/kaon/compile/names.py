@@ -51,6 +51,11 @@ def host_device(port: Mapping[str, Any], attachment: Mapping[str, Any] | None = 
     return (attachment or {}).get("tap") or f"tap{port['id'][:11]}"
 
 
+def shaper(port: Mapping[str, Any]) -> str:
+    """The intermediate device in which what an API port sends waits for its turn."""
+    return f"kl{port['id'][:11]}"
+
+
 def quoted(interface: str) -> str:
     """An interface name as nft writes it."""
     return f'"{interface}"'

@@ -16,6 +16,7 @@ from kaon.compile import (
     nat,
     ndp_proxy,
     port_forwarding,
+    qos,
     security,
 )
 from kaon.compile.view import Scope, View
@@ -30,6 +31,7 @@ HOST = Scope("host", "")
 def _host(view: View, _: str) -> Iterator[Row]:
     yield from antispoof.host_rows()
     yield from security.host_rows()
+    yield from qos.host_rows(view)
 
 
 def _network(view: View, network_id: str) -> Iterator[Row]:
@@ -46,6 +48,8 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
     if port is None:
         return
     yield from l2.port_rows(view, port)
+    if qos.port_policy(port) and (device := l2.bridge_port(view, port)):
+        yield from qos.port_rows(view, port, device)
     if (port.get("device_owner") or "").startswith("network:router_"):
         yield from l3.port_rows(view, port)
     if facts.is_service(port):
@@ -65,6 +69,12 @@ def _router(view: View, router_id: str) -> Iterator[Row]:
     yield from nat.router_rows(view, router_id)
     yield from ndp_proxy.router_rows(view, router_id)
     yield from conntrack_helper.router_rows(view, router_id)
+    yield from qos.router_rows(view, router_id)
+
+
+def _floatingip(view: View, floatingip_id: str) -> Iterator[Row]:
+    yield from nat.floatingip_rows(view, floatingip_id)
+    yield from qos.floatingip_rows(view, floatingip_id)
 
 
 def _group(view: View, group_id: str) -> Iterator[Row]:
@@ -78,7 +88,7 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "services": _services,
     "port": _port,
     "router": _router,
-    "floatingip": nat.floatingip_rows,
+    "floatingip": _floatingip,
     "port_forwarding": port_forwarding.forwarding_rows,
     "ndp_proxy": ndp_proxy.proxy_rows,
     "security_group": _group,

@@ -69,6 +69,19 @@ def _gateway_network(router: Record) -> Iterable[str]:
     return (gateway["network_id"],) if gateway.get("network_id") else ()
 
 
+def _limited_router(floatingip: Record) -> Iterable[str]:
+    return (floatingip["router_id"],) if floatingip.get("qos_policy_id") and floatingip.get("router_id") else ()
+
+
+def _limited_service(port: Record) -> Iterable[str]:
+    service = (port.get("device_owner") or "").startswith("network:")
+    return ("any",) if service and port.get("qos_policy_id") else ()
+
+
+def _limited_host(attachment: Record, port: Record) -> Iterable[str]:
+    return (attachment["host"],) if port.get("qos_policy_id") or port.get("qos_network_policy_id") else ()
+
+
 def _group_addresses(port: Record) -> Iterable[str]:
     groups = _groups(port)
     return [f"{group} {address}" for address in port_addresses(port) for group in groups] if groups else ()
@@ -91,12 +104,14 @@ INDEXES: dict[str, dict[str, Values]] = {
         "group_prefixes": _group_prefixes,
         "router_network": _router_network,
         "dhcp_network": _dhcp_network,
+        "limited_service": _limited_service,
     },
     "subnet": {"network_id": _one("network_id")},
     "router": {"gateway_network": _gateway_network},
     "floatingip": {
         "port_id": _one("port_id"),
         "router_id": _one("router_id"),
+        "limited_router": _limited_router,
         "floating_network_id": _one("floating_network_id"),
     },
     "security_group_rule": {
@@ -113,6 +128,7 @@ INDEXES: dict[str, dict[str, Values]] = {
 JOINED: dict[str, Callable[[Record, Record], Iterable[str]]] = {
     "host_network": lambda attachment, port: (f"{attachment['host']} {port['network_id']}",),
     "host_policy": lambda attachment, port: (f"{attachment['host']} {policy_key(port)}",),
+    "limited_host": _limited_host,
     "host_group": lambda attachment, port: [f"{attachment['host']} {group}" for group in _groups(port)],
 }
 """Indexes of attachments by what their ports (the records of the same id) say."""

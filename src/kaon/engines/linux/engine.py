@@ -18,10 +18,11 @@ from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
 from kaon.engines.linux.nftables import NftablesManager
 from kaon.engines.linux.proxies import NeighbourProxyManager
+from kaon.engines.linux.rate_limits import RateLimitManager
 from kaon.engines.linux.routes import RouteManager
 from kaon.engines.linux.sysctl import SysctlManager
 from kaon.engines.linux.watch import NamespaceWatch, NameWatch
-from kaon.rows import Netns, Row, RowId, Sysctl, Tap, Veth
+from kaon.rows import Netns, RateLimit, Row, RowId, Sysctl, Tap, Veth
 
 _IN_NAMESPACES = (
     LinkManager,
@@ -29,6 +30,7 @@ _IN_NAMESPACES = (
     RouteManager,
     NeighbourProxyManager,
     SysctlManager,
+    RateLimitManager,
     NftablesManager,
 )
 """Managers that read one namespace at a time."""
@@ -54,6 +56,7 @@ class LinuxEngine:
         self._routes = RouteManager(self._namespaces)
         self._proxies = NeighbourProxyManager(self._namespaces)
         self._sysctls = SysctlManager(self._namespaces)
+        self._rate_limits = RateLimitManager(self._namespaces)
         self._nft = NftablesManager(self._namespaces, delete_by_destination)
         self._acl = AclManager(self._namespaces)
         self._extra = tuple(extra)
@@ -64,6 +67,7 @@ class LinuxEngine:
             self._routes,
             self._proxies,
             self._sysctls,
+            self._rate_limits,
             self._nft,
             self._acl,
         )
@@ -71,9 +75,7 @@ class LinuxEngine:
         self._managers = {table: manager for manager in self._all for table in manager.tables}
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
-            table
-            for manager in (self._links, self._addresses, self._routes, self._proxies, self._sysctls, self._nft)
-            for table in manager.tables
+            table for manager in self._kernel if isinstance(manager, _IN_NAMESPACES) for table in manager.tables
         )
         self._watching = watch
         self._epoll = select.epoll()
@@ -89,7 +91,7 @@ class LinuxEngine:
     def canonical(self, item: Row) -> Row:
         """See the manager of the row's table."""
         manager = self._managers.get(item.id.table)
-        if isinstance(manager, NftablesManager | AddressManager | RouteManager | SysctlManager):
+        if isinstance(manager, NftablesManager | AddressManager | RouteManager | SysctlManager | RateLimitManager):
             return manager.canonical(item)
         return item
 
@@ -158,6 +160,7 @@ class LinuxEngine:
         step(self._proxies.apply, of(self._proxies, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
         step(self._links.apply, of(self._links))
+        step(self._rate_limits.apply, of(self._rate_limits))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
         step(self._routes.apply, of(self._routes, new=True))
@@ -194,6 +197,8 @@ class LinuxEngine:
                 if any(self._sysctls.concerns(watch.netns, name) for name in made):
                     # A link that is made anew has none of the settings of the one before it.
                     scopes.add(Scope(Sysctl.table, watch.netns))
+                if any(self._rate_limits.concerns(watch.netns, name) for name in made):
+                    scopes.add(Scope(RateLimit.table, watch.netns))
         return facts, scopes
 
     def fileno(self) -> int:

@@ -16,7 +16,7 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, NeighbourProxy, Route, Row, RowId, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, NeighbourProxy, RateLimit, Route, Row, RowId, Tap, Value, Veth, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
@@ -79,6 +79,8 @@ class LinkManager:
                 if one.alias.startswith(ln.FAR):
                     near = one.alias.removeprefix(ln.FAR).partition("/")[0]
                     scopes.add(Scope(Veth.table, near))
+            if link.kind == "ifb" and link.ours:
+                scopes.add(Scope(RateLimit.table, netns))
             if message.kind == ln.NEWLINK and (before is None or before.name != link.name):
                 made.add(link.name)
             if before is not None and before.up and (message.kind == ln.DELLINK or not link.up):

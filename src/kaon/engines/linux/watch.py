@@ -1,4 +1,4 @@
-"""Outside changes: what the kernel multicasts about links, addresses, routes and nft tables, inotify about names.
+"""Outside changes: what the kernel multicasts about links, queues, addresses, routes and nft tables, inotify about names.
 
 Two kinds of sockets a namespace. Links are followed whoever changed them, so that what the engine knows of them is
 always complete; for the rest the kernel drops what our own sockets caused and any other news means reading again.
@@ -14,11 +14,13 @@ import struct
 from kaon.engines.base import Scope
 from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
-from kaon.rows import Address, Chain, ConntrackHelper, Element, Route, Set
+from kaon.rows import Address, Chain, ConntrackHelper, Element, RateLimit, Route, Set
 
-_LINK, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 5, 7, 9, 11
+_LINK, _TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 4, 5, 7, 9, 11
 _NFTABLES = 7
 _ROUTES = (24, 25)
+_TRAFFIC_CONTROL_KINDS = (36, 37, 44, 45)
+"""Queueing disciplines and filters, new and gone."""
 _MAIN_TABLE = 254
 _CREATE, _DELETE, _MOVED = 0x100, 0x200, 0xC0
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,24 +35,28 @@ class NamespaceWatch:
         self._epoll = epoll
         with namespace.entered():
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
-            groups = (_IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
-            self.layer3 = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
+            groups = (_TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
+            self.route = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
+            self.traffic_control = NetlinkSocket(NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port)
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
-        for one in (self.links, self.layer3, self.nft):
+        self._sockets = (self.links, self.route, self.nft)
+        for one in self._sockets:
             epoll.register(one.fileno(), select.EPOLLIN)
 
     def news(self) -> tuple[list[Message], bool, set[Scope]]:
         """Messages about links, whether some were lost, and scopes to read again."""
         links, lost = self.links.news()
         scopes: set[Scope] = set()
-        messages, overflow = self.layer3.news()
+        messages, overflow = self.route.news()
         for message in messages:
-            if message.kind not in _ROUTES:
+            if message.kind in _TRAFFIC_CONTROL_KINDS:
+                scopes.add(Scope(RateLimit.table, self.netns))
+            elif message.kind not in _ROUTES:
                 scopes.add(Scope(Address.table, self.netns))
             elif message.body[4] == _MAIN_TABLE:
                 scopes.add(Scope(Route.table, self.netns))
         if overflow:
-            scopes |= {Scope(Route.table, self.netns), Scope(Address.table, self.netns)}
+            scopes |= {Scope(table, self.netns) for table in (Route.table, Address.table, RateLimit.table)}
         messages, overflow = self.nft.news()
         if messages or overflow:
             scopes |= {Scope(table, self.netns) for table in NFT_TABLES}
@@ -58,7 +64,7 @@ class NamespaceWatch:
 
     def close(self) -> None:
         """Close the sockets, which takes them out of the epoll as well."""
-        for one in (self.links, self.layer3, self.nft):
+        for one in self._sockets:
             one.close()
 
 

@@ -44,13 +44,11 @@ EXTENSIONS = (
         "Floating IP QoS",
         "The floating IP Quality of Service extension",
         "2017-07-20T00:00:00-00:00",
-        awaits="no traffic of floating IPs is limited",
     ),
     Extension(
         "qos-gateway-ip",
         "Router gateway IP QoS",
         "The Router gateway IP Quality of Service extension",
         "2018-02-24T00:00:00-00:00",
-        awaits="no traffic of gateways is limited",
     ),
 )

@@ -105,7 +105,7 @@ EXTENSIONS = (
         "Quality of Service",
         "The Quality of Service extension.",
         "2015-06-08T10:00:00-00:00",
-        awaits="no traffic is limited, marked or guaranteed",
+        awaits="no bandwidth is guaranteed",
     ),
     Extension(
         "qos-default", "QoS default policy", "Expose the QoS default policy per project", "2017-04-06T10:00:00-00:00"

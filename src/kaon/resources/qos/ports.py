@@ -120,7 +120,6 @@ EXTENSIONS = (
         "QoS port network policy ID",
         "Adds the QoS policy of the network to the port definition",
         "2019-11-01T10:00:00-00:00",
-        awaits="no traffic is limited, marked or guaranteed",
     ),
     Extension(
         "port-resource-request", "Port Resource Request", "Expose resource request to Port", "2018-05-08T10:00:00-00:00"

@@ -13,21 +13,27 @@ from kaon.store.transaction import Transaction
 DRIVER = "kaon"
 """The one driver of QoS rules."""
 
+ENFORCED = frozenset({"bandwidth_limit", "dscp_marking", "packet_rate_limit"})
+"""The types that it enforces. What the others guarantee is told to Placement, and no packet waits for another."""
+
 _FLAGS = frozenset({"all_rules", "all_supported"})
 
 
 def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
-    """All types; every one is supported, so that neither flag makes a difference."""
+    """The types that are enforced; ``all_rules`` gives those that are not as well."""
+    flags = set()
     for name, value in ask.pairs:
         if name in _FLAGS:
             try:
-                types.BOOLEAN.parse(value)
+                if types.BOOLEAN.parse(value):
+                    flags.add(name)
             except ValueError as error:
                 raise invalid(str(error)) from None
         elif name not in ("type", "fields"):
             raise bad_request(f"{[name]} is invalid attribute for filtering")
+    kinds = [kind for kind in RULES if kind in ENFORCED or "all_rules" in flags]
     wanted = {value for name, value in ask.pairs if name == "type"}
-    return {"rule_types": [{"type": kind} for kind in RULES if not wanted or kind in wanted]}
+    return {"rule_types": [{"type": kind} for kind in kinds if not wanted or kind in wanted]}
 
 
 def _show(tx: Transaction, ask: Ask) -> dict[str, Any]:
@@ -36,6 +42,8 @@ def _show(tx: Transaction, ask: Ask) -> dict[str, Any]:
         raise forbidden("Not authorized: details of QoS rule types are for admins.", "NotAuthorized")
     if kind not in RULES:
         raise not_found("HTTPNotFound", f"There is no QoS rule type {kind}. There are {', '.join(RULES)}.")
+    if kind not in ENFORCED:
+        return {"rule_type": {"type": kind, "drivers": []}}
     parameters = [_parameter(attribute) for attribute in RULES[kind].attributes if attribute.post]
     return {"rule_type": {"type": kind, "drivers": [{"name": DRIVER, "supported_parameters": parameters}]}}
 

@@ -177,7 +177,6 @@ EXTENSIONS = (
         "Direction for QoS bandwidth limit rule",
         "Allow to configure QoS bandwidth limit rule with specific direction: ingress or egress",
         "2017-04-10T10:00:00-00:00",
-        awaits="no bandwidth is limited",
     ),
     Extension(
         "qos-bw-minimum-ingress",
@@ -191,7 +190,6 @@ EXTENSIONS = (
         "QoS Rule Type Packet per Second Extension",
         "Add QoS Rule Type Packet per Second",
         "2021-05-12T10:00:00-00:00",
-        awaits="no packet rate is limited",
     ),
     Extension(
         "qos-pps-minimum",
