@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, security
+from kaon.compile import antispoof, dhcp, facts, l2, l3, metadata, names, nat, security, tunnels
 from kaon.compile.view import Scope, View
 from kaon.rows import Row
 from kaon.world.addresses import port_addresses
@@ -16,11 +16,13 @@ HOST = Scope("host", "")
 
 def _host(view: View, _: str) -> Iterator[Row]:
     yield from antispoof.host_rows()
+    yield from tunnels.host_rows()
     yield from security.host_rows()
 
 
 def _network(view: View, network_id: str) -> Iterator[Row]:
     yield from l2.network_rows(view, network_id)
+    yield from tunnels.network_rows(view, network_id)
 
 
 def _services(view: View, network_id: str) -> Iterator[Row]:
@@ -36,7 +38,9 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
     if (port.get("device_owner") or "").startswith("network:router_"):
         yield from l3.port_rows(view, port)
     if facts.is_service(port):
+        yield from tunnels.service_rows(view, port)
         return
+    yield from tunnels.port_rows(view, port)
     attachment = facts.attachment_here(view, port_id)
     yield from dhcp.port_rows(view, port)
     if attachment is not None:

@@ -16,6 +16,7 @@ from kaon.engines.linux.addresses import AddressManager
 from kaon.engines.linux.connections import delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
+from kaon.engines.linux.neighbours import NeighbourManager
 from kaon.engines.linux.nftables import NftablesManager
 from kaon.engines.linux.routes import RouteManager
 from kaon.engines.linux.sysctl import SysctlManager
@@ -29,6 +30,10 @@ class _Counting(Manager, Protocol):
     writes: int
 
 
+_ByNamespace = LinkManager | NeighbourManager | AddressManager | RouteManager | SysctlManager | NftablesManager
+"""Managers that can read one namespace alone."""
+
+
 class LinuxEngine:
     """Rows of one host in its kernel. Make and use it on one thread. Raises OSError when netlink is not to be had.
 
@@ -40,6 +45,7 @@ class LinuxEngine:
         self._namespaces = Namespaces()
         self._netns = NetnsManager(self._namespaces)
         self._links = LinkManager(self._namespaces)
+        self._neighbours = NeighbourManager(self._namespaces)
         self._addresses = AddressManager(self._namespaces, delete_of_address)
         self._routes = RouteManager(self._namespaces)
         self._sysctls = SysctlManager(self._namespaces)
@@ -49,6 +55,7 @@ class LinuxEngine:
         self._kernel: tuple[_Counting, ...] = (
             self._netns,
             self._links,
+            self._neighbours,
             self._addresses,
             self._routes,
             self._sysctls,
@@ -60,7 +67,7 @@ class LinuxEngine:
         self.tables = frozenset(self._managers)
         self._in_kernel_namespaces = frozenset(
             table
-            for manager in (self._links, self._addresses, self._routes, self._sysctls, self._nft)
+            for manager in (self._links, self._neighbours, self._addresses, self._routes, self._sysctls, self._nft)
             for table in manager.tables
         )
         self._watching = watch
@@ -95,7 +102,7 @@ class LinuxEngine:
             return [found for manager in self._all for found in manager.read()]
         rows: list[Row] = []
         for manager, netns in dict.fromkeys((self._managers[scope.table], scope.netns) for scope in scopes):
-            if isinstance(manager, LinkManager | AddressManager | RouteManager | SysctlManager | NftablesManager):
+            if isinstance(manager, _ByNamespace):
                 found: Iterable[Row] = manager.read_in(netns)
             else:
                 found = manager.read()
@@ -144,7 +151,9 @@ class LinuxEngine:
         step(self._acl.apply, lambda operation: operation.id.table in self._acl.tables and not arrives(operation))
         step(self._routes.apply, of(self._routes, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
+        step(self._neighbours.apply, of(self._neighbours, new=False))
         step(self._links.apply, of(self._links))
+        step(self._neighbours.apply, of(self._neighbours, new=True))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
         step(self._routes.apply, of(self._routes, new=True))
@@ -169,6 +178,10 @@ class LinuxEngine:
             watch = namespace.kept.get("watch")
             if not isinstance(watch, NamespaceWatch):
                 continue
+            messages, lost = watch.neighbours.news()
+            if lost:
+                scopes |= {Scope(table, watch.netns) for table in self._neighbours.tables}
+            scopes |= self._neighbours.news(watch.netns, messages)
             messages, lost, more = watch.news()
             scopes |= more
             if lost:

@@ -1,7 +1,8 @@
 """Outside changes: what the kernel multicasts about links, addresses, routes and nft tables, inotify about names.
 
-Two kinds of sockets a namespace. Links are followed whoever changed them, so that what the engine knows of them is
-always complete; for the rest the kernel drops what our own sockets caused and any other news means reading again.
+Sockets of two kinds a namespace. Links and neighbours are followed whoever changed them, so that what the engine knows
+of them is always complete; for the rest the kernel drops what our own sockets caused and any other news means reading
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
 from kaon.rows import Address, Chain, Element, Route, Set
 
-_LINK, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 5, 7, 9, 11
+_LINK, _NEIGHBOUR, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 3, 5, 7, 9, 11
 _NFTABLES = 7
 _ROUTES = (24, 25)
 _MAIN_TABLE = 254
@@ -33,10 +34,11 @@ class NamespaceWatch:
         self._epoll = epoll
         with namespace.entered():
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
+            self.neighbours = NetlinkSocket(NETLINK_ROUTE, (_NEIGHBOUR,))
             groups = (_IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
             self.layer3 = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
-        for one in (self.links, self.layer3, self.nft):
+        for one in (self.links, self.neighbours, self.layer3, self.nft):
             epoll.register(one.fileno(), select.EPOLLIN)
 
     def news(self) -> tuple[list[Message], bool, set[Scope]]:
@@ -58,7 +60,7 @@ class NamespaceWatch:
 
     def close(self) -> None:
         """Close the sockets, which takes them out of the epoll as well."""
-        for one in (self.links, self.layer3, self.nft):
+        for one in (self.links, self.neighbours, self.layer3, self.nft):
             one.close()
 
 
