@@ -6,11 +6,13 @@ rules are judged where the receiver is.
 
 DHCP servers and routers are on every host that needs them, under the same addresses everywhere. So what concerns them
 stays on its host: nothing from them or to them enters a tunnel, nor does a question for their addresses, and nothing
-that comes out of a tunnel reaches them.
+that comes out of a tunnel reaches them. What a router forwards does go on to other hosts, where the router is as well:
+between hosts it comes from an address that stands for the router's, and the receiver's host puts that one back.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -74,10 +76,21 @@ def host_rows() -> Iterator[Row]:
     yield named_set("bridge", "service_ip4", "ifname . ipv4_addr")
     yield named_set("bridge", "service_nd", f"typeof oifname . {_ND_TARGET}")
     yield named_set("bridge", "remote_nd", f"typeof oifname . {_ND_TARGET}", "ether daddr")
-    yield chain("bridge", "from_tunnel", "iifname . ether saddr @service_macs drop", "oifname @service_ports drop")
+    yield named_set("bridge", "routed_out", "ifname . ether_addr", "ether_addr")
+    yield named_set("bridge", "routed_in", "ifname . ether_addr", "ether_addr")
+    yield chain(
+        "bridge",
+        "from_tunnel",
+        "iifname . ether saddr @service_macs drop",
+        "oifname @service_ports drop",
+        "ether saddr set iifname . ether saddr map @routed_in",
+    )
     yield chain(
         "bridge",
         "to_tunnel",
+        # Questions and announcements of a router are for all, or are no IP.
+        "ether type { ip, ip6 } ether daddr & 01:00:00:00:00:00 != 01:00:00:00:00:00 "
+        "ether saddr set oifname . ether saddr map @routed_out",
         "oifname . ether saddr @service_macs drop",
         "oifname . ether daddr @service_macs drop",
         "arp operation request oifname . arp daddr ip @service_ip4 drop",
@@ -121,7 +134,25 @@ def port_rows(view: View, port: Record) -> Iterator[Row]:
         if version(address) == 4:
             yield row(Neigh(mac), HOST, bridge, address, origin=origin)
         else:
+            for router, interface in view.fact(_routers, port["network_id"]):
+                yield row(Neigh(mac), router, interface, address, origin=origin)
             yield element("bridge", "remote_nd", (names.quoted(device), _nd_target(address)), mac, origin=origin)
+
+
+def _routers(view: View, network_id: str) -> tuple[tuple[str, str], ...]:
+    """Namespaces of the network's routers on this host, which may ask nobody elsewhere, and their interfaces there."""
+    return tuple(
+        (names.router_netns(port["device_id"]), names.router_device(port))
+        for port in view.by("port", "router_network", network_id)
+        if port["device_owner"] == "network:router_interface"
+        and view.fact(facts.router_up, port["device_id"]) is not None
+    )
+
+
+def _mac_between_hosts(port_id: str) -> str:
+    """What stands for a router's MAC address on the way between hosts: locally administered, always the same."""
+    digest = hashlib.blake2b(port_id.encode(), digest_size=4).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x0A, 0x74, *digest))
 
 
 def _may_move(view: View, network_id: str, address: str) -> bool:
@@ -139,6 +170,10 @@ def service_rows(view: View, port: Record) -> Iterator[Row]:
     yield element("bridge", "service_ports", names.quoted(names.host_device(port)), origin=origin)
     yield element("bridge", "service_macs", (device, mac), origin=origin)
     addresses = [canonical(ip["ip_address"]) for ip in port.get("fixed_ips") or ()]
+    if port["device_owner"] == "network:router_interface":
+        between = _mac_between_hosts(port["id"])
+        yield element("bridge", "routed_out", (device, mac), between, origin=origin)
+        yield element("bridge", "routed_in", (device, between), mac, origin=origin)
     for address in dict.fromkeys([*addresses, link_local(mac)]):
         if version(address) == 4:
             yield element("bridge", "service_ip4", (device, address), origin=origin)

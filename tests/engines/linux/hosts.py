@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from kaon import privileges
 from kaon.compile.config import HostConfig
 from kaon.converge.loop import Converger
 from kaon.engines.linux.dnsmasq import DnsmasqManager
@@ -75,8 +74,7 @@ class Host:
         self.run(lambda: sh(f"ip addr add {self.address}/24 dev eth0"))
         self.run(lambda: sh("ip link set eth0 up"))
         self.desired = Desired(World(), HostConfig(host=self.name, metadata=False))
-        user = privileges.service_user(privileges.DHCP_USERS)
-        self.engine = self.run(lambda: LinuxEngine((DnsmasqManager(folder / self.name, user),)))
+        self.engine = self.run(lambda: LinuxEngine((DnsmasqManager(folder / self.name),)))
         self.converger = Converger(self.engine)
 
     def run(self, fn: Callable[[], T]) -> T:

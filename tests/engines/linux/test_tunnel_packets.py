@@ -202,6 +202,35 @@ def test_gateway_and_dhcp_server_answer_on_every_host_and_are_never_seen_between
     assert [frame for frame in frames if frame[12:14] == IPV4_TYPE and frame[14 + 9] == 17 and frame[35] == 67] == []
 
 
+def test_a_router_forwards_between_hosts_without_its_address_being_seen_there(three: Hosts) -> None:
+    group = open_group(three)
+    networks = [three.network("a", 77, "10.0.0.0/24", "fd00::/64"), three.network("b", 78, "10.0.1.0/24", "fd01::/64")]
+    router = three.cloud.router("r")
+    interfaces = [
+        three.cloud.interface(router, network, f"10.0.{number}.1", f"fd0{number}::1")
+        for number, network in enumerate(networks)
+    ]
+    one = three.machine("one", 1, networks[0], "10.0.0.11", "fd00::", security_groups=[group])
+    two = three.machine("two", 2, networks[1], "10.0.1.12", "fd01::", security_groups=[group])
+    for number, machine in enumerate((one, two)):
+        for family, gateway in (("-4", f"10.0.{number}.1"), ("-6", f"fd0{number}::1")):
+            command = f"ip -n {machine.netns} {family} route replace default via {gateway}"
+            machine.run(lambda _, command=command: sh(command))
+    capture = three.capture(1)
+    heard = two.capture()
+    for address in three.cloud.records["port", two.port]["fixed_ips"]:
+        assert one.ping(address["ip_address"]), address
+    for address in three.cloud.records["port", one.port]["fixed_ips"]:
+        assert two.ping(address["ip_address"]), address
+    gateways = [addressed(three.cloud.records["port", port]["mac_address"]) for port in interfaces]
+    frames = tunnelled(capture)
+    assert len([frame for frame in frames if frame[12:14] == IPV4_TYPE]) >= 4
+    assert [frame for frame in frames if frame[:6] in gateways or frame[6:12] in gateways] == []
+    assert {
+        frame[6:12] for frame in heard.frames() if frame[12:14] == IPV4_TYPE and frame[26:30] == bytes((10, 0, 0, 11))
+    } == {gateways[1]}, "the machine knows its router by one address only"
+
+
 def test_an_address_that_moves_between_machines_is_announced_to_all_hosts(three: Hosts) -> None:
     group = open_group(three)
     network = three.network("n", 77, "10.0.0.0/24")
