@@ -47,6 +47,11 @@ def keys(made: Desired, *types: type) -> set[tuple[str, ...]]:
     return {row.id.key[1:] for row in of(made, *types)}
 
 
+def _rest(made: Desired) -> str:
+    (between,) = elements(made, "routed_in")
+    return between.rpartition(" . ")[2].removeprefix("0a:74:")
+
+
 def elements(made: Desired, name: str) -> dict[str, str]:
     return {
         row.id.key[4]: row.value.data
@@ -173,7 +178,24 @@ def test_dhcp_servers_and_routers_stay_on_their_host() -> None:
     assert set(elements(made, "service_ip4")) == {f"{tunnel} . 10.0.0.1", f"{tunnel} . 10.0.0.2"}
     assert len(elements(made, "service_nd")) == 2, "link-local addresses"
     assert not {key[1] for key in keys(made, Fdb)} & set(macs.values())
-    assert link_local(macs[dhcp])
+    assert elements(made, "routed_out") == {f"{tunnel} . {macs[interface]}": "0a:74:" + _rest(made)}
+    assert list(elements(made, "routed_in").values()) == [macs[interface]]
+    alone = desired(cloud_of_three()[0])
+    assert all(elements(alone, name) == {} for name in ("service_ports", "service_macs", "routed_out", "routed_in"))
+
+
+def test_a_router_knows_members_elsewhere_whom_it_cannot_ask() -> None:
+    cloud, network = cloud_of_three()
+    router = cloud.router("r")
+    interface = cloud.interface(router, network, "10.0.0.1", "fd00::1")
+    port = cloud.records["port", named("there")]
+    made = desired(cloud)
+    netns, device = f"kaon-router-{router}", f"in-{interface[:8]}"
+    known = {row.id.key[2] for row in of(made, Neigh) if row.id.key[:2] == (netns, device)}
+    assert known == {port["fixed_ips"][1]["ip_address"], link_local(port["mac_address"])}
+    cloud.delete("port", interface)
+    made.apply(cloud.take())
+    assert {row.id.key[0] for row in of(made, Neigh)} == {""}
 
 
 def test_ports_of_a_network_cost_a_change_elsewhere_nothing() -> None:
