@@ -118,6 +118,19 @@ def test_a_host_of_the_other_ip_version_cannot_be_reached() -> None:
     assert of(desired(cloud), Fdb, Neigh) == []
 
 
+def test_each_host_takes_frames_from_the_others_and_from_nobody_else() -> None:
+    cloud, _ = cloud_of_three()
+    made = desired(cloud)
+    assert set(elements(made, "endpoints")) == {"192.0.2.2", "192.0.2.3"}
+    tells_its_address(cloud, "host2", None)
+    cloud.delete("agent", named("agent host3"))
+    made.apply(cloud.take())
+    assert elements(made, "endpoints") == {}
+    tells_its_address(cloud, HOST, None)
+    made.apply(cloud.take())
+    assert "underlay" not in {row.id.key[-1] for row in made.snapshot()}
+
+
 def test_what_is_for_all_goes_to_each_host_with_a_member_once_and_to_no_other() -> None:
     cloud, network = cloud_of_three()
     cloud.attach(cloud.port("more", network, "10.0.0.7"), netns="more", host="host2")

@@ -16,7 +16,7 @@ HOST = Scope("host", "")
 
 def _host(view: View, _: str) -> Iterator[Row]:
     yield from antispoof.host_rows()
-    yield from tunnels.host_rows()
+    yield from tunnels.host_rows(view)
     yield from security.host_rows()
 
 
@@ -71,6 +71,7 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "security_group": _group,
     "policy": security.policy_rows,
     "member": security.member_rows,
+    "endpoint": tunnels.endpoint_rows,
 }
 """Kind of scope -> what compiles it."""
 
@@ -89,6 +90,8 @@ def scopes_of(kind: str, record: Record) -> Iterator[Scope]:
                 for address in port_addresses(record):
                     for group in groups:
                         yield Scope("member", f"{group} {address}")
+        case "agent":
+            yield Scope("endpoint", record["host"])
         case "router" | "floatingip" | "security_group":
             yield Scope(kind, record["id"])
 
@@ -102,6 +105,8 @@ def exists(world: World, scope: Scope) -> bool:
             return bool(world.ids_by("port", "policy", scope.id))
         case "member":
             return bool(world.ids_by("port", "group_address", scope.id))
+        case "endpoint":
+            return bool(world.ids_by("agent", "host", scope.id))
         case "services":
             return world.get("network", scope.id) is not None
     return world.get(scope.kind, scope.id) is not None

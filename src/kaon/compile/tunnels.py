@@ -20,7 +20,7 @@ from typing import NamedTuple
 from kaon.compile import facts, names
 from kaon.compile.l2 import segment_here
 from kaon.compile.names import HOST
-from kaon.compile.nft import chain, element, named_set
+from kaon.compile.nft import base, chain, element, named_set
 from kaon.compile.view import View
 from kaon.rows import Fdb, Neigh, Row, Vxlan, row
 from kaon.world.addresses import canonical, link_local, version
@@ -69,8 +69,15 @@ def endpoint(view: View, host: str) -> str:
     return address if address != local else ""
 
 
-def host_rows() -> Iterator[Row]:
+def host_rows(view: View) -> Iterator[Row]:
     """The sets and chains that every host has."""
+    local = view.fact(tunneling_ip, view.config.host)
+    if local:
+        kind = "ip" if version(local) == 4 else "ip6"
+        yield named_set("inet", "endpoints", f"ipv{version(local)}_addr")
+        # Whoever else speaks VXLAN to this host could put frames into any network.
+        rule = f"udp dport 4789 {kind} daddr {local} {kind} saddr != @endpoints drop"
+        yield chain("inet", "underlay", rule, hook=base("input", -10))
     yield named_set("bridge", "service_ports", "ifname")
     yield named_set("bridge", "service_macs", "ifname . ether_addr")
     yield named_set("bridge", "service_ip4", "ifname . ipv4_addr")
@@ -98,6 +105,13 @@ def host_rows() -> Iterator[Row]:
         # Whose address is asked for is known: this copy goes to its host alone (RFC 6085).
         f"icmpv6 type nd-neighbor-solicit ether daddr set oifname . {_ND_TARGET} map @remote_nd",
     )
+
+
+def endpoint_rows(view: View, host: str) -> Iterator[Row]:
+    """The address from which another host's frames come."""
+    remote = view.fact(endpoint, host)
+    if remote:
+        yield element("inet", "endpoints", remote)
 
 
 def network_rows(view: View, network_id: str) -> Iterator[Row]:

@@ -251,6 +251,40 @@ def test_an_address_that_moves_between_machines_is_announced_to_all_hosts(three:
         holder.run(lambda netns: sh(f"ip -n {netns} addr del 10.0.0.99/24 dev eth0"))
 
 
+def test_only_hosts_of_the_cloud_can_put_frames_into_a_network(three: Hosts) -> None:
+    group = open_group(three)
+    network = three.network("n", 77, "10.0.0.0/24")
+    one = three.machine("one", 1, network, "10.0.0.1", security_groups=[group])
+    sh("ip -n underlay addr add 192.0.2.77/24 dev under")
+    with sandbox.inside("underlay"):
+        outsider = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mac = "02:00:00:00:00:66"
+    frame = bytes(Ether(src=mac, dst=EVERYONE) / ARP(op=1, hwsrc=mac, psrc="10.0.0.66", pdst="10.0.0.1"))
+    packet = bytes((8, 0, 0, 0, 0, 0, 77, 0)) + frame
+    capture = one.capture()
+
+    def heard(seconds: float) -> bool:
+        def seen() -> bool:
+            outsider.sendto(packet, ("192.0.2.1", 4789))
+            return any(got.startswith(frame) for got in capture.frames())
+
+        try:
+            return until(seen, seconds)
+        except AssertionError:
+            return False
+
+    assert not heard(0.3)
+    values = {"agent_type": "Linux bridge agent", "configurations": {"tunneling_ip": "192.0.2.77"}}
+    three.cloud.put("agent", named("host77"), host="host77", **values)
+    three.settle()
+    assert heard(2.0)
+    three.cloud.delete("agent", named("host77"))
+    three.settle()
+    capture.frames()
+    assert not heard(0.3)
+    outsider.close()
+
+
 def test_a_frame_of_the_networks_whole_mtu_crosses_in_one_packet(three: Hosts) -> None:
     group = open_group(three)
     network = three.network("n", 77, "10.0.0.0/24")
