@@ -46,7 +46,8 @@ LAYERS: dict[str, set[str]] = {
     "identity": {"caller", "resources", "store"},
     "api": {"caller", "resources", "store"},
     "server": {
-        *("caller", "api", "identity", "resources", "store", "world", "insight", "compile", "channel", "joining", "rows"),
+        *("caller", "api", "identity", "resources", "store", "world", "insight", "compile"),
+        *("channel", "joining", "rows"),
         *PROCESS,
     },
 }

@@ -89,6 +89,42 @@ class Tap(Value, frozen=True):
     owner_uid: int = -1
 
 
+class Vxlan(Value, frozen=True):
+    """A VXLAN device (RFC 7348), UDP port 4789, up, port of bridge `master`, that learns nothing from what arrives.
+
+    Where frames go is said by Fdb rows alone. The bridge answers ARP requests for the addresses of Neigh rows whose
+    MAC address lies behind it, instead of flooding them into it. `vni` has 24 bits, `local` is the address of the
+    underlay that frames are sent from.
+    """
+
+    table: ClassVar[str] = "vxlan"
+    key: ClassVar[tuple[str, ...]] = ("netns", "name")
+    vni: int
+    local: str
+    mtu: int
+    master: str
+
+
+class Fdb(Value, frozen=True):
+    """A VXLAN device sends frames for a MAC address to a remote tunnel endpoint.
+
+    `bridged`: the device's bridge sends frames for it there as well, from whatever port they come. The address
+    ``00:00:00:00:00:00`` (one row a remote, not bridged) stands for broadcast, multicast and addresses without a row.
+    """
+
+    table: ClassVar[str] = "fdb"
+    key: ClassVar[tuple[str, ...]] = ("netns", "dev", "mac", "remote")
+    bridged: bool = True
+
+
+class Neigh(Value, frozen=True):
+    """The MAC address behind an IP address, as an interface knows it for good."""
+
+    table: ClassVar[str] = "neigh"
+    key: ClassVar[tuple[str, ...]] = ("netns", "dev", "address")
+    mac: str
+
+
 class Member(Value, frozen=True):
     """An existing interface (the operator's) made a port of a Kaon bridge; removing the row only releases it."""
 
@@ -322,6 +358,9 @@ VALUES: tuple[type[Value], ...] = (
     Bridge,
     Veth,
     Tap,
+    Vxlan,
+    Fdb,
+    Neigh,
     Member,
     Address,
     Route,

@@ -125,7 +125,8 @@ GROUPS = ["g0", "g1", "g2"]
 step = st.tuples(
     st.sampled_from(
         ["port", "unport", "attach", "detach", "groups", "pairs", "rule", "unrule", "up", "down", "router", "unrouter",
-         "interface", "gateway", "floatingip", "unfloatingip", "dhcp", "undhcp", "subnet", "security", "elsewhere"]
+         "interface", "gateway", "floatingip", "unfloatingip", "dhcp", "undhcp", "subnet", "security", "elsewhere",
+         "underlay"]
     ),
     st.integers(0, 3),
     st.integers(0, 3),
@@ -156,6 +157,10 @@ def advance(cloud: Cloud, networks: list[str], groups: list[str], action: str, o
                 cloud.put(kind, id, admin_state_up=action == "up")
         case "attach" | "elsewhere":
             cloud.attach(port_id, netns=f"i{one}", host=HOST if action == "attach" else "host2")
+        case "underlay":
+            host = HOST if one % 2 else "host2"
+            configurations = {"tunneling_ip": f"192.0.2.{one + 1}"} if two else {}
+            cloud.put("agent", named(host), host=host, agent_type="Linux bridge agent", configurations=configurations)
         case "rule":
             cloud.rule(group, "ingress", remote_group_id=groups[one % 3])
         case "unrule":
@@ -190,7 +195,8 @@ def advance(cloud: Cloud, networks: list[str], groups: list[str], action: str, o
 @given(st.lists(st.lists(step, min_size=1, max_size=4), min_size=8, max_size=30))
 def test_any_sequence_of_changes_ends_where_compiling_anew_does(batches: list[list[tuple[str, int, int]]]) -> None:
     cloud = Cloud()
-    networks = [cloud.network("a", 1, "10.0.0.0/24"), cloud.network("b", 2, "10.0.1.0/24")]
+    tunnel = {"provider:network_type": "vxlan", "provider:segmentation_id": 7}
+    networks = [cloud.network("a", 1, "10.0.0.0/24", **tunnel), cloud.network("b", 2, "10.0.1.0/24")]
     networks.append(cloud.network("outside", 3, "203.0.113.0/24", **{"provider:physical_network": "ext"}))
     groups = [cloud.group(name, {"direction": "egress"}) for name in GROUPS]
     history = cloud.take()

@@ -11,6 +11,8 @@ TRUSTED = 1
 """The packet mark of Kaon's own ports and of ports without port security: not filtered."""
 CLOSED = 2
 """The packet mark of filtered ports without any security group: nothing but address configuration passes."""
+TUNNELLED = 3
+"""The packet mark of what comes from or goes to other hosts: each host filters its own ports."""
 DEFAULT_MTU = 1500
 """Bytes; for networks that say nothing."""
 _RANKS = 128

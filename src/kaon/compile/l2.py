@@ -12,6 +12,8 @@ from kaon.compile.view import View
 from kaon.rows import Bridge, Member, Row, Tap, Veth, row
 from kaon.world.world import Record
 
+PROVIDER = ("network_type", "physical_network", "segmentation_id")
+
 
 def network_rows(view: View, network_id: str) -> Iterator[Row]:
     """The bridge of a network that is realised on this host, its conntrack zone, and its way to the outside."""
@@ -24,7 +26,8 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     yield row(Bridge(terms.mtu), HOST, bridge, origin=origin)
     yield element("inet", "bridges", names.quoted(bridge), origin=origin)
     yield element("inet", "zones", names.quoted(bridge), str(terms.zone), origin=origin)
-    kind, _, where = view.config.physical_networks.get(_physical_network(view, network) or "", "").partition(":")
+    physical_network = segment_here(view, network)["physical_network"]
+    kind, _, where = view.config.physical_networks.get(physical_network or "", "").partition(":")
     if kind == "bridge":
         # Kaon's ports never join the operator's bridge itself: whether that bridge passes packets to the inet hooks
         # is the operator's choice, and filtered ports on it might go unjudged.
@@ -37,22 +40,22 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
         yield element("bridge", "port_marks", names.quoted(where), names.mark(facts.TRUSTED), origin=origin)
 
 
-def _physical_network(view: View, network: Record) -> str | None:
-    """The physical network that carries a network here: of several segments the first that this host reaches.
+def segment_here(view: View, network: Record) -> Record:
+    """What carries a network here, by its provider attributes: of several segments the first that this host reaches.
 
     Raises ValueError when it reaches none of several.
     """
     segments = network.get("segments")
     if not segments:
-        name: str | None = network.get("provider:physical_network")
-        return name
-    names_of = [segment["provider:physical_network"] for segment in segments]
-    for name in names_of:
-        if name is None or name in view.config.physical_networks:
-            return name
+        return {name: network.get(f"provider:{name}") for name in PROVIDER}
+    for segment in segments:
+        physical_network = segment["provider:physical_network"]
+        if physical_network is None or physical_network in view.config.physical_networks:
+            return {name: segment.get(f"provider:{name}") for name in PROVIDER}
+    names_of = {segment["provider:physical_network"] for segment in segments}
     raise ValueError(
         f"host {view.config.host} reaches no segment of network {network['id']}: they are on the physical networks "
-        f"{', '.join(sorted(set(names_of)))}, and physical_networks maps none of these"
+        f"{', '.join(sorted(names_of))}, and physical_networks maps none of these"
     )
 
 

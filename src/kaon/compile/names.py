@@ -21,6 +21,11 @@ def patch(network_id: str) -> tuple[str, str]:
     return f"kx{network_id[:11]}", f"ky{network_id[:11]}"
 
 
+def tunnel(network_id: str) -> str:
+    """The VXLAN device of a network."""
+    return f"kv{network_id[:11]}"
+
+
 def network_netns(network_id: str) -> str:
     """The namespace of a network's services."""
     return f"kaon-net-{network_id}"

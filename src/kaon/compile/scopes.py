@@ -18,6 +18,7 @@ from kaon.compile import (
     port_forwarding,
     qos,
     security,
+    tunnels,
 )
 from kaon.compile.view import Scope, View
 from kaon.rows import Row
@@ -30,12 +31,14 @@ HOST = Scope("host", "")
 
 def _host(view: View, _: str) -> Iterator[Row]:
     yield from antispoof.host_rows()
+    yield from tunnels.host_rows(view)
     yield from security.host_rows()
     yield from qos.host_rows(view)
 
 
 def _network(view: View, network_id: str) -> Iterator[Row]:
     yield from l2.network_rows(view, network_id)
+    yield from tunnels.network_rows(view, network_id)
 
 
 def _services(view: View, network_id: str) -> Iterator[Row]:
@@ -53,7 +56,9 @@ def _port(view: View, port_id: str) -> Iterator[Row]:
     if (port.get("device_owner") or "").startswith("network:router_"):
         yield from l3.port_rows(view, port)
     if facts.is_service(port):
+        yield from tunnels.service_rows(view, port)
         return
+    yield from tunnels.port_rows(view, port)
     attachment = facts.attachment_here(view, port_id)
     yield from dhcp.port_rows(view, port)
     if attachment is not None:
@@ -94,6 +99,7 @@ COMPILERS: dict[str, Callable[[View, str], Iterable[Row]]] = {
     "security_group": _group,
     "policy": security.policy_rows,
     "member": security.member_rows,
+    "endpoint": tunnels.endpoint_rows,
 }
 """Kind of scope -> what compiles it."""
 
@@ -112,6 +118,8 @@ def scopes_of(kind: str, record: Record) -> Iterator[Scope]:
                 for address in port_addresses(record):
                     for group in groups:
                         yield Scope("member", f"{group} {address}")
+        case "agent":
+            yield Scope("endpoint", record["host"])
         case "router" | "floatingip" | "port_forwarding" | "ndp_proxy" | "security_group":
             yield Scope(kind, record["id"])
 
@@ -125,6 +133,8 @@ def exists(world: World, scope: Scope) -> bool:
             return bool(world.ids_by("port", "policy", scope.id))
         case "member":
             return bool(world.ids_by("port", "group_address", scope.id))
+        case "endpoint":
+            return bool(world.ids_by("agent", "host", scope.id))
         case "services":
             return world.get("network", scope.id) is not None
     return world.get(scope.kind, scope.id) is not None

@@ -49,9 +49,11 @@ def host_rows() -> Iterator[Row]:
         "bridge",
         "forward",
         "oifname @blocked drop",
+        f"meta mark {names.mark(facts.TUNNELLED)} jump from_tunnel",
         # A frame to a bridge port that is none of Kaon's must not pass under the mark of its source.
         "iifname @filtered meta mark set 0x00000000",
         "meta mark set oifname map @port_marks",
+        f"meta mark {names.mark(facts.TUNNELLED)} jump to_tunnel",
         hook=base("forward", -200),
     )
     # The host itself is no neighbour on a tenant's network: without this it would answer ARP for its own addresses
@@ -80,6 +82,7 @@ def host_rows() -> Iterator[Row]:
             direction,
             "meta mark vmap { "
             f"0x00000000 : drop, {names.mark(facts.TRUSTED)} : accept, "
+            f"{names.mark(facts.TUNNELLED)} : accept, "
             f"{names.mark(facts.CLOSED)} : goto {direction}_closed }}",
             # Who keeps no state judges every packet by itself, replies too.
             f"meta mark vmap @{direction}_stateless",

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kaon.world.addresses import is_prefix, port_addresses
+from kaon.world.addresses import canonical, is_prefix, port_addresses
 
 Record = Mapping[str, Any]
 Values = Callable[[Record], Iterable[str]]
@@ -64,6 +64,11 @@ def _dhcp_network(port: Record) -> Iterable[str]:
     return (port["network_id"],) if port.get("device_owner") == "network:dhcp" else ()
 
 
+def _paired(port: Record) -> Iterable[str]:
+    addresses = [canonical(pair["ip_address"]) for pair in port.get("allowed_address_pairs") or ()]
+    return {f"{port['network_id']} {'prefix' if is_prefix(address) else address}" for address in addresses}
+
+
 def _gateway_network(router: Record) -> Iterable[str]:
     gateway = router.get("external_gateway_info") or {}
     return (gateway["network_id"],) if gateway.get("network_id") else ()
@@ -105,6 +110,7 @@ INDEXES: dict[str, dict[str, Values]] = {
         "router_network": _router_network,
         "dhcp_network": _dhcp_network,
         "limited_service": _limited_service,
+        "paired": _paired,
     },
     "subnet": {"network_id": _one("network_id")},
     "router": {"gateway_network": _gateway_network},
@@ -120,7 +126,7 @@ INDEXES: dict[str, dict[str, Values]] = {
     },
     "attachment": {"host": _one("host")},
     "conntrack_helper": {"router_id": _one("router_id")},
-    "agent": {"role": lambda agent: (f"{agent['host']} {agent['agent_type']}",)},
+    "agent": {"host": _one("host"), "role": lambda agent: (f"{agent['host']} {agent['agent_type']}",)},
     "agent_placement": {"place": lambda placement: (f"{placement['host']} {placement['resource_id']}",)},
 }
 """Kind -> name of an index -> the values under which a record of the kind is found."""
@@ -133,8 +139,19 @@ JOINED: dict[str, Callable[[Record, Record], Iterable[str]]] = {
 }
 """Indexes of attachments by what their ports (the records of the same id) say."""
 
-BUCKET = ("policy", "bucket")
-"""The policies that ports have, by hash: an index of policies, which are no records of their own."""
+Derived = Callable[[str], tuple[Entry, str]]
+DERIVED: dict[tuple[str, str], Derived] = {
+    ("port", "policy"): lambda policy: (("policy", "bucket", policy_bucket(policy)), policy),
+    ("attachment", "host_network"): lambda value: (
+        ("host", "network", value.rpartition(" ")[2]),
+        value.rpartition(" ")[0],
+    ),
+}
+"""Indexes of what is no record of its own, from the values of another index: the policies that ports have by hash,
+and the hosts that have a port of a network."""
+
+
+_DERIVED = {("policy", "bucket"), ("host", "network")}
 
 
 class World:
@@ -162,7 +179,7 @@ class World:
     def ids_by(self, kind: str, attribute: str, value: str) -> Collection[str]:
         """The ids of the records that an index holds under a value; KeyError when the index is not declared."""
         joined = kind == "attachment" and attribute in JOINED
-        if attribute not in INDEXES.get(kind, {}) and not joined and (kind, attribute) != BUCKET:
+        if attribute not in INDEXES.get(kind, {}) and not joined and (kind, attribute) not in _DERIVED:
             raise KeyError(f"{kind} has no index by {attribute}: declare it in kaon.world.world.INDEXES")
         return self._index.get((kind, attribute, value), {}).keys()
 
@@ -190,11 +207,11 @@ class World:
             touched[entry] = self._remove(entry, id)
         for entry, id in after - before:
             touched[entry] = self._add(entry, id)
-        for (kind, name, policy), flipped in list(touched.items()):
-            if flipped and (kind, name) == ("port", "policy"):
-                bucket = (*BUCKET, policy_bucket(policy))
-                exists = (kind, name, policy) in self._index
-                touched[bucket] = self._add(bucket, policy) if exists else self._remove(bucket, policy)
+        for (kind, name, value), flipped in list(touched.items()):
+            if flipped and (derive := DERIVED.get((kind, name))) is not None:
+                entry, id = derive(value)
+                exists = (kind, name, value) in self._index
+                touched[entry] = self._add(entry, id) if exists else self._remove(entry, id)
         self.seq = max(self.seq, change.seq)
         return touched
 

@@ -16,6 +16,7 @@ from kaon.engines.linux.addresses import AddressManager
 from kaon.engines.linux.connections import delete_by_destination, delete_of_address
 from kaon.engines.linux.links import LinkManager
 from kaon.engines.linux.namespaces import OURS, Namespaces, NetnsManager
+from kaon.engines.linux.neighbours import NeighbourManager
 from kaon.engines.linux.nftables import NftablesManager
 from kaon.engines.linux.proxies import NeighbourProxyManager
 from kaon.engines.linux.rate_limits import RateLimitManager
@@ -26,6 +27,7 @@ from kaon.rows import Netns, RateLimit, Row, RowId, Sysctl, Tap, Veth
 
 _IN_NAMESPACES = (
     LinkManager,
+    NeighbourManager,
     AddressManager,
     RouteManager,
     NeighbourProxyManager,
@@ -52,6 +54,7 @@ class LinuxEngine:
         self._namespaces = Namespaces()
         self._netns = NetnsManager(self._namespaces)
         self._links = LinkManager(self._namespaces)
+        self._neighbours = NeighbourManager(self._namespaces)
         self._addresses = AddressManager(self._namespaces, delete_of_address)
         self._routes = RouteManager(self._namespaces)
         self._proxies = NeighbourProxyManager(self._namespaces)
@@ -63,6 +66,7 @@ class LinuxEngine:
         self._kernel: tuple[_Counting, ...] = (
             self._netns,
             self._links,
+            self._neighbours,
             self._addresses,
             self._routes,
             self._proxies,
@@ -159,7 +163,9 @@ class LinuxEngine:
         step(self._routes.apply, of(self._routes, new=False))
         step(self._proxies.apply, of(self._proxies, new=False))
         step(self._addresses.apply, of(self._addresses, new=False))
+        step(self._neighbours.apply, of(self._neighbours, new=False))
         step(self._links.apply, of(self._links))
+        step(self._neighbours.apply, of(self._neighbours, new=True))
         step(self._rate_limits.apply, of(self._rate_limits))
         step(self._sysctls.apply, _of_link)
         step(self._addresses.apply, of(self._addresses, new=True))
@@ -186,6 +192,10 @@ class LinuxEngine:
             watch = namespace.kept.get("watch")
             if not isinstance(watch, NamespaceWatch):
                 continue
+            messages, lost = watch.neighbours.news()
+            if lost:
+                scopes |= {Scope(table, watch.netns) for table in self._neighbours.tables}
+            scopes |= self._neighbours.news(watch.netns, messages)
             messages, lost, more = watch.news()
             scopes |= more
             if lost:

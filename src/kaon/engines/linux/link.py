@@ -5,6 +5,7 @@ A link of ours carries ``kaon:<origin>`` as its alias, with what cannot be read 
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ _FORWARD_DELAY, _STP, _SNOOPING, _CALL_IP, _CALL_IP6, _SWITCHES = 1, 5, 23, 36, 
 _NO_LINK_LOCAL_LEARNING = 1
 _DISABLE_IPV6 = 26 * 4
 _TUN_OWNER, _TUN_TYPE, _TUN_VNET_HDR, _TUN_PERSIST = 1, 3, 5, 6
+_VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT, _VXLAN_LOCAL6 = 1, 4, 7, 15, 17
+_VXLAN_UDP_PORT = 4789
+_SLAVE_KIND, _SLAVE_DATA, _PORT_LEARNING, _PORT_PROXYARP_WIFI = 4, 5, 8, 12
 
 
 class Link(NamedTuple):
@@ -41,6 +45,8 @@ class Link(NamedTuple):
     master: int
     owner: int
     fit: bool
+    vni: int = -1
+    local: str = ""
 
     @property
     def ours(self) -> bool:
@@ -58,7 +64,7 @@ def parse(body: bytes) -> Link:
     _, _, index, flags, _ = _IFINFO.unpack_from(body)
     found = nl.attrs(body, _IFINFO.size)
     alias = nl.text(found.get(_ALIAS, b""))
-    kind, owner, fit = "", -1, True
+    kind, owner, fit, vni, local = "", -1, True, -1, ""
     if _LINKINFO in found:
         info = nl.attrs(found[_LINKINFO])
         kind = nl.text(info.get(1, b""))
@@ -69,6 +75,11 @@ def parse(body: bytes) -> Link:
             elif kind == "tun":
                 owner = nl.number(data.get(_TUN_OWNER, b"\xff\xff\xff\xff"))
                 fit = data.get(_TUN_VNET_HDR, b"\1") == b"\1"
+            elif kind == "vxlan":
+                vni = nl.number(data.get(_VXLAN_ID, b""))
+                raw = data.get(_VXLAN_LOCAL) or data.get(_VXLAN_LOCAL6)
+                local = str(ipaddress.ip_address(raw)) if raw else ""
+                fit = _vxlan_fits(data, nl.attrs(info.get(_SLAVE_DATA, b"")))
     return Link(
         index,
         nl.text(found.get(_IFNAME, b"")),
@@ -80,6 +91,8 @@ def parse(body: bytes) -> Link:
         nl.number(found.get(_MASTER, b"")),
         -1 if owner == 0xFFFFFFFF else owner,
         fit,
+        vni,
+        local,
     )
 
 
@@ -93,6 +106,15 @@ def _bridge_fits(data: dict[int, bytes], families: bytes) -> bool:
         and any(data.get(_SWITCHES, b"\1")[:4])
         # Without IPv6 in the kernel there is nothing to switch off.
         and any(settings[_DISABLE_IPV6 : _DISABLE_IPV6 + 4] or b"\1")
+    )
+
+
+def _vxlan_fits(data: dict[int, bytes], port: dict[int, bytes]) -> bool:
+    return (
+        not any(data.get(_VXLAN_LEARNING, b""))
+        and int.from_bytes(data.get(_VXLAN_PORT, b"")) == _VXLAN_UDP_PORT
+        and not any(port.get(_PORT_LEARNING, b"\1"))
+        and any(port.get(_PORT_PROXYARP_WIFI, b""))
     )
 
 
@@ -131,6 +153,31 @@ def create_bridge(name: str, mtu: int) -> Request:
     info = nl.nest(_LINKINFO, nl.attr(1, "bridge"), nl.attr(2 | nl.NESTED, bridge_data()))
     body = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_MTU, mtu) + info
     return NEWLINK, nl.CREATE | nl.EXCL, body
+
+
+def create_vxlan(name: str, vni: int, local: str, mtu: int) -> Request:
+    """The message that makes a VXLAN device, down."""
+    address = ipaddress.ip_address(local)
+    data = nl.nest(
+        2,
+        nl.attr(_VXLAN_ID, vni),
+        nl.attr(_VXLAN_LOCAL if address.version == 4 else _VXLAN_LOCAL6, address.packed),
+        nl.attr(_VXLAN_LEARNING, b"\0"),
+        nl.attr(_VXLAN_PORT, _VXLAN_UDP_PORT.to_bytes(2)),
+    )
+    info = nl.nest(_LINKINFO, nl.attr(1, "vxlan"), data)
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + nl.attr(_MTU, mtu) + info
+    return NEWLINK, nl.CREATE | nl.EXCL, body
+
+
+def settle_tunnel_port(name: str) -> Request:
+    """The message that gives a tunnel its settings as a bridge port: nothing is learnt, known ARP is answered.
+
+    The flag for wireless ports rather than neighbour suppression, which would keep gratuitous ARP from crossing.
+    """
+    data = nl.nest(_SLAVE_DATA, nl.attr(_PORT_LEARNING, b"\0"), nl.attr(_PORT_PROXYARP_WIFI, b"\1"))
+    info = nl.nest(_LINKINFO, nl.attr(_SLAVE_KIND, "bridge"), data)
+    return NEWLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + nl.attr(_IFNAME, name) + info
 
 
 def settle(

@@ -1,6 +1,6 @@
-"""Rows that are links: bridge, veth, tap, and member (an interface of the operator's in a bridge of ours).
+"""Rows that are links: bridge, veth, tap, vxlan, and member (an interface of the operator's in a bridge of ours).
 
-All four are read from one dump of the links of a namespace, and from the notices that the kernel sends of single
+All five are read from one dump of the links of a namespace, and from the notices that the kernel sends of single
 links, so that one changed link never costs reading a thousand.
 """
 
@@ -16,7 +16,7 @@ from kaon.engines.linux import link as ln
 from kaon.engines.linux.link import Link
 from kaon.engines.linux.namespaces import OURS, MissingNamespaceError, Namespace, Namespaces
 from kaon.engines.linux.netlink import Message, NetlinkError
-from kaon.rows import Bridge, Member, NeighbourProxy, RateLimit, Route, Row, RowId, Tap, Value, Veth, row
+from kaon.rows import Bridge, Member, NeighbourProxy, RateLimit, Route, Row, RowId, Tap, Value, Veth, Vxlan, row
 
 _EEXIST, _ENODEV, _ENOENT = 17, 19, 2
 _DAMAGED = -1
@@ -32,7 +32,7 @@ _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x2, 0x1000, 0x4000, 0x8000
 class LinkManager:
     """Rows of the tables that are links."""
 
-    tables = frozenset({Bridge.table, Veth.table, Tap.table, Member.table})
+    tables = frozenset({Bridge.table, Veth.table, Tap.table, Vxlan.table, Member.table})
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
@@ -108,6 +108,8 @@ class LinkManager:
             value = Bridge(mtu=mtu)
         elif link.kind == "tun":
             value = Tap(mtu=mtu, master=name, owner_uid=link.owner)
+        elif link.kind == "vxlan":
+            value = Vxlan(vni=link.vni, local=link.local, mtu=mtu, master=name)
         elif link.kind == "veth" and len(words) == 5:
             owned = words[4] == "owned"
             if owned and not self._far_end_fits(words, link.mtu, far):
@@ -184,6 +186,8 @@ class LinkManager:
             self._veth(namespace, name, value, origin, operation.old)
         elif isinstance(value, Tap):
             self._tap(namespace, name, value, origin)
+        elif isinstance(value, Vxlan):
+            self._vxlan(namespace, name, value, origin)
         elif isinstance(value, Member):
             self.writes += 1
             index = ln.index_of(namespace, name)
@@ -285,6 +289,16 @@ class LinkManager:
         master = ln.index_of(namespace, value.master) if value.master else 0
         self._send(namespace, ln.settle(name, _alias(origin), mtu=value.mtu, master=master), ln.bring_up(name))
 
+    def _vxlan(self, namespace: Namespace, name: str, value: Vxlan, origin: str) -> None:
+        found = ln.find(namespace, name)
+        held = None if found is None or not found.ours else (found.kind, found.vni, found.local, found.fit)
+        if held != ("vxlan", value.vni, value.local, True):
+            self._clear(namespace, name)
+            self._send(namespace, ln.create_vxlan(name, value.vni, value.local, value.mtu))
+        master = ln.index_of(namespace, value.master)
+        settled = ln.settle(name, _alias(origin), mtu=value.mtu, master=master)
+        self._send(namespace, settled, ln.settle_tunnel_port(name), ln.bring_up(name))
+
 
 def _make_tap(name: str, owner_uid: int) -> None:
     try:
@@ -308,7 +322,7 @@ def _alias(origin: str, *words: str) -> str:
     return alias
 
 
-_RANK = {Bridge.table: 0, Veth.table: 1, Tap.table: 1, Member.table: 2}
+_RANK = {Bridge.table: 0, Veth.table: 1, Tap.table: 1, Vxlan.table: 1, Member.table: 2}
 
 
 def _order(operation: Operation) -> tuple[bool, int]:

@@ -1,7 +1,8 @@
-"""Outside changes: what the kernel multicasts about links, queues, addresses, routes and nft tables, inotify about names.
+"""Outside changes: what the kernel multicasts of links, queues, addresses, routes and nft tables, inotify of names.
 
-Two kinds of sockets a namespace. Links are followed whoever changed them, so that what the engine knows of them is
-always complete; for the rest the kernel drops what our own sockets caused and any other news means reading again.
+Sockets of two kinds a namespace. Links and neighbours are followed whoever changed them, so that what the engine knows
+of them is always complete; for the rest the kernel drops what our own sockets caused and any other news means reading
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kaon.engines.linux.namespaces import NETNS_FOLDER, Namespace
 from kaon.engines.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkSocket
 from kaon.rows import Address, Chain, ConntrackHelper, Element, RateLimit, Route, Set
 
-_LINK, _TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 4, 5, 7, 9, 11
+_LINK, _NEIGHBOUR, _TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV4_ROUTE, _IPV6_ADDRESS, _IPV6_ROUTE = 1, 3, 4, 5, 7, 9, 11
 _NFTABLES = 7
 _ROUTES = (24, 25)
 _TRAFFIC_CONTROL_KINDS = (36, 37, 44, 45)
@@ -35,11 +36,11 @@ class NamespaceWatch:
         self._epoll = epoll
         with namespace.entered():
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
+            self.neighbours = NetlinkSocket(NETLINK_ROUTE, (_NEIGHBOUR,))
             groups = (_TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
             self.route = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
-            self.traffic_control = NetlinkSocket(NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port)
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
-        self._sockets = (self.links, self.route, self.nft)
+        self._sockets = (self.links, self.neighbours, self.route, self.nft)
         for one in self._sockets:
             epoll.register(one.fileno(), select.EPOLLIN)
 
