@@ -11,93 +11,16 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from tests import sandbox
+from tests.insight.topologies import PORT, PREFIXES, Rule, Topology, topologies
 from tests.packets.lab import OUTSIDE, OUTSIDE4, Lab, Machine, Project
-from tests.packets.test_predictions import PORT, listening, predicted
+from tests.packets.test_predictions import listening, predicted
 from tests.wait import until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 COUNT, SEED = int(os.environ.get("KAON_TOPOLOGIES", "6")), int(os.environ.get("KAON_SEED", "1"))
-PREFIXES = (("10.0.0.0/24", "fd00:1::/64"), ("10.0.1.0/24", "fd00:2::/64"))
-
-
-class Rule(NamedTuple):
-    """A rule of a group; `remote` is a prefix, the number of a group, or None."""
-
-    direction: str
-    ethertype: str
-    protocol: str | None
-    port: int | None
-    remote: str | int | None
-
-
-class Group(NamedTuple):
-    """A security group."""
-
-    stateful: bool
-    everything_out: bool
-    rules: tuple[Rule, ...]
-
-
-class Vm(NamedTuple):
-    """An instance: the number of its network and of its group (None: no group, -1: no port security)."""
-
-    network: int
-    group: int | None
-    up: bool
-    floating: bool
-
-
-class Topology(NamedTuple):
-    """`networks` holds the number of each one's prefixes, so that two may collide; `joined` those on the router."""
-
-    networks: tuple[int, ...]
-    groups: tuple[Group, ...]
-    vms: tuple[Vm, ...]
-    joined: frozenset[int]
-    outside: bool
-
-
-RULES = st.builds(
-    lambda direction, version, kind, remote: Rule(
-        direction,
-        f"IPv{version}",
-        ("ipv6-icmp" if version == 6 else "icmp") if kind == "icmp" else kind and "tcp",
-        PORT if kind == "tcp80" else None,
-        {"near": PREFIXES[0][version == 6], "far": PREFIXES[1][version == 6]}.get(remote, remote),
-    ),
-    st.sampled_from(("ingress", "ingress", "egress")),
-    st.sampled_from((4, 4, 6)),
-    st.sampled_from((None, None, "icmp", "tcp", "tcp80")),
-    st.sampled_from((None, None, None, "near", "far", 0, 1)),
-)
-UP = st.sampled_from((True,) * 9 + (False,))
-GROUPS = st.builds(
-    Group,
-    st.sampled_from((True, True, True, False)),
-    st.sampled_from((True, True, True, False)),
-    st.lists(RULES, min_size=1, max_size=6).map(lambda rules: tuple(rules)),
-)
-
-
-@st.composite
-def topologies(draw: Any) -> Topology:
-    networks = tuple(draw(st.lists(st.integers(0, 1), min_size=1, max_size=3)))
-    numbers = st.integers(0, len(networks) - 1)
-    vms = st.builds(Vm, numbers, st.sampled_from((0, 0, 0, 1, 1, 1, -1, None)), UP, st.booleans())
-    joined: dict[int, int] = {}
-    for number in draw(st.lists(numbers, min_size=1, max_size=4)):
-        joined.setdefault(networks[number], number)  # a router takes no prefix twice
-    return Topology(
-        networks,
-        tuple(draw(st.tuples(GROUPS, GROUPS))),
-        tuple(draw(st.lists(vms, min_size=3, max_size=4))),
-        frozenset(joined.values()),
-        draw(st.sampled_from((True, True, False))),
-    )
 
 
 def build(project: Project, topology: Topology) -> list[tuple[Machine, str]]:
