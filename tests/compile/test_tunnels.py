@@ -85,6 +85,19 @@ def test_a_network_that_is_not_here_has_no_tunnel_here() -> None:
     assert elements(made, "remote_nd") == {}
 
 
+def test_a_network_whose_ports_are_all_here_has_no_tunnel_until_one_is_elsewhere() -> None:
+    cloud, network = cloud_of_three()
+    dhcp = cloud.dhcp(network, "10.0.0.2")
+    cloud.put("attachment", named("there"), host=HOST)
+    made = desired(cloud)
+    assert of(made, Vxlan, Fdb, Neigh) == []
+    assert elements(made, "service_macs") == {}
+    cloud.put("attachment", named("there"), host="host2")
+    made.apply(cloud.take())
+    assert len(of(made, Vxlan)) == 1
+    assert set(elements(made, "service_ports")) == {f'"kd{dhcp[:11]}"'}
+
+
 @pytest.mark.parametrize("kind", ["local", "vlan", "flat", None])
 def test_only_vxlan_networks_have_tunnels(kind: str | None) -> None:
     cloud, _ = cloud_of_three(**{"provider:network_type": kind})
@@ -102,8 +115,7 @@ def test_hosts_that_have_told_of_no_address_have_no_tunnel_until_they_do() -> No
     cloud, network = cloud_of_three()
     tells_its_address(cloud, "host2", None)
     made = desired(cloud)
-    assert len(of(made, Vxlan)) == 1
-    assert of(made, Fdb, Neigh) == []
+    assert of(made, Vxlan, Fdb, Neigh) == []
     tells_its_address(cloud, "host2", "192.0.2.22")
     made.apply(cloud.take())
     assert {key[2] for key in keys(made, Fdb)} == {"192.0.2.22"}

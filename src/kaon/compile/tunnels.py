@@ -1,6 +1,6 @@
 """Networks between hosts: VXLAN, with every forwarding entry computed from intent.
 
-A network that is realised here has a tunnel to each host that has a member of it, an entry for each member there, and
+A network that is realised here has a tunnel to each other host that has a port of it, an entry for each port there, and
 nothing is learnt from packets. The sender's host has judged what arrives: its source filter and egress rules; ingress
 rules are judged where the receiver is.
 
@@ -49,15 +49,24 @@ def tunneling_ip(view: View, host: str) -> str:
 
 
 def tunnel(view: View, network_id: str) -> Tunnel | None:
-    """How a network leaves this host; None when it is not here, or not carried by VXLAN."""
+    """How a network leaves this host; None when it is not here, not on others, or not carried by VXLAN."""
     network = view.get("network", network_id)
     if network is None or not facts.network_here(view, network_id):
         return None
-    segment = segment_here(view, network)
-    local = view.fact(tunneling_ip, view.config.host)
-    if segment["network_type"] != "vxlan" or not segment["segmentation_id"] or not local:
+    # A router's networks are wherever the router is.
+    routed = view.any("port", "router_network", network_id) and view.fact(any_other_host, "")
+    if not routed and not view.fact(remotes, network_id):
         return None
-    return Tunnel(int(segment["segmentation_id"]), local)
+    segment = segment_here(view, network)
+    if segment["network_type"] != "vxlan" or not segment["segmentation_id"]:
+        return None
+    return Tunnel(int(segment["segmentation_id"]), view.fact(tunneling_ip, view.config.host))
+
+
+def remotes(view: View, network_id: str) -> tuple[str, ...]:
+    """The ends of tunnels to the other hosts that have a port of the network attached."""
+    found = {view.fact(endpoint, host) for host in view.ids("host", "network", network_id)}
+    return tuple(sorted(found - {""}))
 
 
 def endpoint(view: View, host: str) -> str:
@@ -67,6 +76,11 @@ def endpoint(view: View, host: str) -> str:
     if host == view.config.host or not address or not local or version(address) != version(local):
         return ""
     return address if address != local else ""
+
+
+def any_other_host(view: View, _: str) -> bool:
+    """Whether there is a tunnel to any host."""
+    return any(view.fact(endpoint, agent["host"]) for agent in view.by("agent", "tunneling", "ip"))
 
 
 def host_rows(view: View) -> Iterator[Row]:
@@ -124,8 +138,7 @@ def network_rows(view: View, network_id: str) -> Iterator[Row]:
     device = names.tunnel(network_id)
     yield row(Vxlan(way.vni, way.local, terms.mtu, names.bridge(network_id)), HOST, device, origin=origin)
     yield element("bridge", "port_marks", names.quoted(device), names.mark(facts.TUNNELLED), origin=origin)
-    remotes = {view.fact(endpoint, host) for host in view.ids("host", "network", network_id)}
-    for remote in sorted(remotes - {""}):
+    for remote in view.fact(remotes, network_id):
         yield row(Fdb(bridged=False), HOST, device, FLOOD, remote, origin=origin)
 
 

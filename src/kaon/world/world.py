@@ -69,6 +69,10 @@ def _paired(port: Record) -> Iterable[str]:
     return {f"{port['network_id']} {'prefix' if is_prefix(address) else address}" for address in addresses}
 
 
+def _tunneling(agent: Record) -> Iterable[str]:
+    return ("ip",) if (agent.get("configurations") or {}).get("tunneling_ip") else ()
+
+
 def _gateway_network(router: Record) -> Iterable[str]:
     gateway = router.get("external_gateway_info") or {}
     return (gateway["network_id"],) if gateway.get("network_id") else ()
@@ -126,7 +130,11 @@ INDEXES: dict[str, dict[str, Values]] = {
     },
     "attachment": {"host": _one("host")},
     "conntrack_helper": {"router_id": _one("router_id")},
-    "agent": {"host": _one("host"), "role": lambda agent: (f"{agent['host']} {agent['agent_type']}",)},
+    "agent": {
+        "host": _one("host"),
+        "role": lambda agent: (f"{agent['host']} {agent['agent_type']}",),
+        "tunneling": _tunneling,
+    },
     "agent_placement": {"place": lambda placement: (f"{placement['host']} {placement['resource_id']}",)},
 }
 """Kind -> name of an index -> the values under which a record of the kind is found."""

@@ -255,6 +255,7 @@ def test_only_hosts_of_the_cloud_can_put_frames_into_a_network(three: Hosts) -> 
     group = open_group(three)
     network = three.network("n", 77, "10.0.0.0/24")
     one = three.machine("one", 1, network, "10.0.0.1", security_groups=[group])
+    three.machine("two", 2, network, "10.0.0.2", security_groups=[group])
     sh("ip -n underlay addr add 192.0.2.77/24 dev under")
     with sandbox.inside("underlay"):
         outsider = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
