@@ -1,4 +1,4 @@
-"""Outside changes: what the kernel multicasts about links, queues, addresses, routes and nft tables, inotify about names.
+"""Outside changes: what the kernel multicasts about links and all that is on them, inotify about names.
 
 Two kinds of sockets a namespace. Links are followed whoever changed them, so that what the engine knows of them is
 always complete; for the rest the kernel drops what our own sockets caused and any other news means reading again.
@@ -37,7 +37,6 @@ class NamespaceWatch:
             self.links = NetlinkSocket(NETLINK_ROUTE, (_LINK,))
             groups = (_TRAFFIC_CONTROL, _IPV4_ADDRESS, _IPV6_ADDRESS, _IPV4_ROUTE, _IPV6_ROUTE)
             self.route = NetlinkSocket(NETLINK_ROUTE, groups, ignore_port=namespace.route.port)
-            self.traffic_control = NetlinkSocket(NETLINK_ROUTE, (_TRAFFIC_CONTROL,), ignore_port=namespace.route.port)
             self.nft = NetlinkSocket(NETLINK_NETFILTER, (_NFTABLES,), ignore_port=nft_port)
         self._sockets = (self.links, self.route, self.nft)
         for one in self._sockets:
