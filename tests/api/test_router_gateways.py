@@ -162,3 +162,15 @@ async def test_default_routes_over_several_gateways_are_for_admins_to_choose(clo
         assert status == 200 and body["router"][name] is True
         status, body = await cloud(ADMIN, "PUT", f"/routers/{router['id']}", {"router": {name: None}})
         assert status == 200 and body["router"][name] is True
+
+
+async def test_a_request_that_names_no_gateways_changes_nothing_however_it_says_so(cloud: Cloud) -> None:
+    """The openstack command says {} where others leave the list empty."""
+    network = await outside(cloud)
+    router = await cloud.made("member:red", "/routers", external_gateway_info={"network_id": network})
+    for nothing in ({}, [], None):
+        path = f"/routers/{router['id']}/remove_external_gateways"
+        status, body = await cloud(ADMIN, "PUT", path, {"router": {"external_gateways": nothing}})
+        assert (status, body["router"]["external_gateways"]) == (200, router["external_gateways"])
+    status, body = await act(cloud, router, "remove", "all")  # type: ignore[arg-type]
+    assert kind((status, body))[0] == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kaon.resources import records, types
@@ -110,7 +111,9 @@ def _shown(router: Record) -> list[Gateway]:
 def body(gateway: Type) -> Type:
     """The body of a request on gateways, given what describes one."""
     gateways = types.list_of(gateway, unique=False, null_is_empty=True)
-    inner = types.object_of({"external_gateways": gateways}, required=("external_gateways",))
+    # The openstack command says {} where it has no gateways to name.
+    lenient = replace(gateways, parse=lambda value: gateways.parse(value or None))
+    inner = types.object_of({"external_gateways": lenient}, required=("external_gateways",))
     return types.object_of({"router": inner}, required=("router",))
 
 
