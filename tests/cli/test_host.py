@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kaon.cli import datafolder
 from kaon.cli import main as cli
+from kaon.cli.datafolder import DataFolder, State
 from kaon.joining import fingerprint, parse_token
 from kaon.server import membership
 
@@ -75,3 +77,13 @@ def test_what_cannot_be_done_is_told_in_one_line(
 def test_where_no_server_has_run_there_is_nothing_to_join(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kaon("host", "token", "--data", str(tmp_path)) == 1
     assert "no server has run" in capsys.readouterr().err
+
+
+def test_questions_for_the_api_are_sent_to_the_host_that_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = DataFolder(tmp_path)
+    datafolder.prepare_agent(folder)
+    datafolder.write_state(folder, State(follows="tls://controller:9697", supervisor=1))
+    assert kaon("log", "--data", str(tmp_path)) == 1
+    assert "ask on the host of its server, tls://controller:9697" in capsys.readouterr().err

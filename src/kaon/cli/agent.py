@@ -68,6 +68,7 @@ def joined(arguments: argparse.Namespace, settings: Settings, folder: Path) -> e
             "this host has not joined a server: make a token there by `kaon host token NAME`, then run "
             "`kaon agent --server tls://ADDRESS:PORT --host NAME --join TOKEN`"
         )
+    url = url if "://" in url else f"tls://{url}"
     server_address(url)
     # The host's own name is a mere default; one that joined under another name keeps it.
     host = settings.host if held is None or arguments.host or arguments.join else held.host

@@ -79,6 +79,8 @@ def connected(arguments: argparse.Namespace) -> Iterator[Client]:
     state = read_state(folder)
     if state is None:
         raise ClientError(f"Kaon has never run on {folder.root}; name another data folder by --data")
+    if state.follows:
+        raise ClientError(f"{folder.root} is an agent's alone; ask on the host of its server, {state.follows}")
     try:
         cloud = yaml.safe_load(folder.clouds.read_text())["clouds"]["kaon"]
     except OSError as error:

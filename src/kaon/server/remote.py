@@ -25,6 +25,8 @@ log = logging.getLogger("kaon.server.remote")
 
 HANDSHAKE = 10.0
 """Seconds that a peer may take for its TLS handshake."""
+GOODBYE = 2.0
+"""Seconds for which a peer may take to return a farewell: one behind a cut link never will."""
 LOOKS = 0.5
 """Seconds between looks at whether a host has been removed."""
 SILENT = 6_000
@@ -63,7 +65,11 @@ class RemoteAgents:
         context.verify_mode = ssl.CERT_OPTIONAL
         give_up_when_silent(listener)
         self._server = await asyncio.start_server(
-            self._serve, sock=listener, ssl=context, ssl_handshake_timeout=HANDSHAKE
+            self._serve,
+            sock=listener,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE,
+            ssl_shutdown_timeout=GOODBYE,
         )
 
     def close(self) -> None:
