@@ -79,8 +79,8 @@ def endpoint(view: View, host: str) -> str:
 
 
 def any_other_host(view: View, _: str) -> bool:
-    """Whether there is a tunnel to any host."""
-    return any(view.fact(endpoint, agent["host"]) for agent in view.by("agent", "tunneling", "ip"))
+    """Whether this host and some other one have told of their addresses; what else they tell does not matter."""
+    return bool(view.fact(tunneling_ip, view.config.host)) and len(view.ids("agent", "tunneling", "ip")) > 1
 
 
 def host_rows(view: View) -> Iterator[Row]:

@@ -202,6 +202,34 @@ def test_gateway_and_dhcp_server_answer_on_every_host_and_are_never_seen_between
     assert [frame for frame in frames if frame[12:14] == IPV4_TYPE and frame[14 + 9] == 17 and frame[35] == 67] == []
 
 
+def test_what_comes_out_of_a_tunnel_reaches_no_router_or_dhcp_server(three: Hosts) -> None:
+    group = open_group(three)
+    network = three.network("n", 77, "10.0.0.0/24")
+    three.cloud.dhcp(network, "10.0.0.2")
+    router = three.cloud.router("r")
+    interface = three.cloud.interface(router, network, "10.0.0.1")
+    one, two, more = (
+        three.machine(f"m{number}", number, network, f"10.0.0.{10 + number}", security_groups=[group])
+        for number in (1, 2, 3)
+    )
+    host = three.hosts[0]
+    captures = [
+        host.run(lambda netns=netns, device=device: sandbox.Capture(netns, device))
+        for netns, device in ((f"kaon-router-{router}", f"in-{interface[:8]}"), (f"kaon-net-{network}", "dhcp"))
+    ]
+    for source, heard in ((one, True), (two, False)):
+        frame = Ether(src=source.mac, dst=EVERYONE) / ARP(hwsrc=source.mac, psrc=_ipv4(three, source), pdst="10.0.0.99")
+        assert hears(more, source, frame)
+        if not heard:
+            assert hears(one, source, frame)
+        for capture in captures:
+            assert any(got.startswith(bytes(frame)) for got in capture.frames()) == heard
+
+
+def _ipv4(three: Hosts, machine: Machine) -> str:
+    return str(three.cloud.records["port", machine.port]["fixed_ips"][0]["ip_address"])
+
+
 def test_a_router_forwards_between_hosts_without_its_address_being_seen_there(three: Hosts) -> None:
     group = open_group(three)
     networks = [three.network("a", 77, "10.0.0.0/24", "fd00::/64"), three.network("b", 78, "10.0.1.0/24", "fd01::/64")]
