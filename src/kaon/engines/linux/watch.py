@@ -1,4 +1,4 @@
-"""Outside changes: what the kernel multicasts about links and all that is on them, inotify about names.
+"""Outside changes: what the kernel multicasts of links, queues, addresses, routes and nft tables, inotify of names.
 
 Sockets of two kinds a namespace. Links and neighbours are followed whoever changed them, so that what the engine knows
 of them is always complete; for the rest the kernel drops what our own sockets caused and any other news means reading
