@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.running import environment
+from kaon.demo.cloud import Cloud
+from tests.running import Running, environment
 from tests.wait import until
 
+SOON = 6.0
+"""Seconds within which an agent is known to be dead or alive, and the time of an answer."""
 _SETUP = "mount -t tmpfs -o mode=755 node /run/netns && ip link set lo up && echo there && exec sleep infinity"
 
 
@@ -109,3 +113,37 @@ def node(name: str, data: Path, here: str, there: str) -> Iterator[Node]:
         process.kill()
         process.wait()
         subprocess.run(["ip", "link", "del", made.uplink], check=False, capture_output=True)
+
+
+def on_server(server: Running, *words: str) -> str:
+    command = [sys.executable, "-m", "kaon.cli.main", *words, "--data", str(server.data)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def agents(admin: Cloud, host: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = admin.call("GET", f"/v2.0/agents?host={host}")["agents"]
+    return found
+
+
+def alive(admin: Cloud, host: str) -> bool:
+    found = agents(admin, host)
+    return bool(found) and all(agent["alive"] for agent in found)
+
+
+def attached(host: Node, admin: Cloud, network: dict[str, Any], netns: str) -> dict[str, Any]:
+    """A port of a network in a namespace of the host, with its address."""
+    port = admin.create("ports", network_id=network["id"])
+    host.run("ip", "netns", "add", netns)
+    host.kaon("attach", port["id"], "--netns", netns)
+    address = port["fixed_ips"][0]["ip_address"]
+    host.run("ip", "-n", netns, "addr", "add", f"{address}/24", "dev", "eth0")
+    until(lambda: admin.show("ports", port["id"])["status"] == "ACTIVE", SOON, "the port is ACTIVE")
+    bound = dict(admin.show("ports", port["id"]))
+    assert bound["binding:host_id"] == host.name
+    return bound
+
+
+def address(port: dict[str, Any]) -> str:
+    return str(port["fixed_ips"][0]["ip_address"])

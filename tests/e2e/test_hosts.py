@@ -18,15 +18,13 @@ from kaon.cli import datafolder
 from kaon.cli.datafolder import DataFolder
 from kaon.demo.cloud import Cloud
 from tests.e2e.conftest import server_pid
-from tests.e2e.node import Node, node
+from tests.e2e.node import SOON, Node, address, agents, alive, attached, node, on_server
 from tests.packets.lab import log_in_as_admin
 from tests.running import Running, environment, running
 from tests.wait import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
-SOON = 6.0
-"""Seconds within which an agent is known to be dead or alive, and the time of an answer."""
 SERVER, BETA = "198.51.100.1", "198.51.100.2"
 
 
@@ -52,23 +50,6 @@ def admin(server: Running) -> Iterator[Cloud]:
     http.close()
 
 
-def on_server(server: Running, *words: str) -> str:
-    command = [sys.executable, "-m", "kaon.cli.main", *words, "--data", str(server.data)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def agents(admin: Cloud, host: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = admin.call("GET", f"/v2.0/agents?host={host}")["agents"]
-    return found
-
-
-def alive(admin: Cloud, host: str) -> bool:
-    found = agents(admin, host)
-    return bool(found) and all(agent["alive"] for agent in found)
-
-
 def dead(admin: Cloud, host: str) -> bool:
     return not any(agent["alive"] for agent in agents(admin, host))
 
@@ -82,29 +63,12 @@ def status(beta: Node) -> dict[str, Any]:
     return found
 
 
-def attached(beta: Node, admin: Cloud, network: dict[str, Any], netns: str) -> dict[str, Any]:
-    """A port of a network in a namespace of the host, with its address."""
-    port = admin.create("ports", network_id=network["id"])
-    beta.run("ip", "netns", "add", netns)
-    beta.kaon("attach", port["id"], "--netns", netns)
-    address = port["fixed_ips"][0]["ip_address"]
-    beta.run("ip", "-n", netns, "addr", "add", f"{address}/24", "dev", "eth0")
-    until(lambda: admin.show("ports", port["id"])["status"] == "ACTIVE", SOON, "the port is ACTIVE")
-    bound = dict(admin.show("ports", port["id"]))
-    assert bound["binding:host_id"] == "beta"
-    return bound
-
-
 def answers(admin: Cloud) -> bool:
     """Whether the API does; a connection to the server of before is of no use."""
     try:
         return admin.http.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def address(port: dict[str, Any]) -> str:
-    return str(port["fixed_ips"][0]["ip_address"])
 
 
 def test_a_host_joins_carries_ports_and_outlives_its_server_and_its_link(
