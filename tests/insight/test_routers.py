@@ -6,6 +6,7 @@ import pytest
 
 from kaon.insight.answer import Outcome, Reason, Stage, Trace, Way
 from kaon.insight.packet import EXTERNAL
+from tests.compile.cloud import named
 from tests.insight.story import OUTSIDE, Story, dropped, mended, passes
 
 LEFT, RIGHT = "10.0.0.0/24", "10.0.1.0/24"
@@ -198,6 +199,39 @@ def test_a_floating_ip_without_a_port_or_a_router_leads_nowhere(story: Story) ->
         floating = story.floating("203.0.113.50", None, port, fixed)
         found = story.trace(EXTERNAL, "203.0.113.50")
         dropped(found, Reason.FLOATING_IP_UNASSOCIATED, f"floatingip/{floating}")
+
+
+def test_forwarded_ports_lead_to_their_instances_and_the_others_to_the_router(story: Story) -> None:
+    left, _, a, _ = pair(story)
+    b = story.vm("second", left, "10.0.0.6", groups=(story.open("wide"),))
+    router = story.edge_router((left, "10.0.0.1"))
+    floating = story.floating("203.0.113.50", router, None, None)
+    for name, port, address, outer, inner in (
+        ("one", a, "10.0.0.5", "2222", "22"),
+        ("moved", b, "10.0.0.6", "8000:8009", "9000:9009"),
+        ("gathered", b, "10.0.0.6", "7000:7009", "70"),
+    ):
+        story.put(
+            "port_forwarding",
+            named(name),
+            floatingip_id=floating,
+            protocol="tcp",
+            internal_port_id=port,
+            internal_ip_address=address,
+            external_port_range=outer,
+            internal_port_range=inner,
+        )
+    for outer, port, there in ((2222, a, "10.0.0.5:22"), (8003, b, "10.0.0.6:9003"), (7003, b, "10.0.0.6:70")):
+        found = story.trace(EXTERNAL, f"203.0.113.50:{outer}")
+        passes(found)
+        assert found.reached == f"port/{port}"
+        asks, answers = f"tcp 203.0.113.1:40000 > {there}", f"tcp 203.0.113.50:{outer} > 203.0.113.1:40000"
+        assert nat(found) == [asks, answers]
+    # From inside as well, and then the answer comes back by the router.
+    passes(story.trace(b, "203.0.113.50:2222"))
+    for to, protocol in (("203.0.113.50:23", "tcp"), ("203.0.113.50:2222", "udp"), ("203.0.113.50", "icmp")):
+        assert story.trace(EXTERNAL, to, protocol).reached == f"router/{router}"
+    assert nat(story.trace(a, OUTSIDE))[0] == "icmp echo 203.0.113.10 > 203.0.113.1"
 
 
 def test_the_hairpin_hides_who_asks_so_that_a_remote_group_does_not_admit_it(story: Story) -> None:

@@ -200,7 +200,7 @@ def test_a_forwarding_that_is_led_elsewhere_takes_its_callers_along(project: Pro
     change(project, floating, forwarding, internal_port_id=two.id, internal_ip_address=two.ipv4)
     with greeter(one, 80), greeter(two, 80):
         until(lambda: reached(address, 8000, two), what="the other machine answers")
-        assert not carries(cut, 0.3)
+        until(lambda: not carries(cut, 0.3), what="the connection of before is cut")
     for end in cut:
         end.close()
 

@@ -202,7 +202,8 @@ def _to_floating_ip(walk: Walk, floating: Record, resource: str) -> Step:
     address, id = floating["floating_ip_address"], floating["id"]
     router = walk.world.get("router", floating.get("router_id") or "")
     gateway = graph.gateway_port(walk.world, router) if router is not None else None
-    if not floating.get("fixed_ip_address") or gateway is None:
+    leads = floating.get("fixed_ip_address") or walk.world.by("port_forwarding", "floatingip_id", id)
+    if not leads or gateway is None:
         what = "has no port" if not floating.get("port_id") else "has no router on the way to its port"
         why = f"floating IP {address} {what}"
         advice = f"associate floating IP {id} with a port whose subnet is joined to a router with a gateway"

@@ -8,6 +8,7 @@ from kaon.insight.edge import not_working
 from kaon.insight.graph import METADATA, Route, within
 from kaon.insight.packet import Packet
 from kaon.insight.walk import Delivered, Step, Switched, Walk, up
+from kaon.ip_protocols import NUMBERS
 from kaon.world.world import Record, World
 
 
@@ -27,11 +28,16 @@ def enter(walk: Walk, port: Record) -> Step:
     if known is not None:
         _translate(walk, router, known, "answer", "")
     else:
-        _to_fixed_address(walk, router, gateway)
+        _to_instance(walk, router, gateway)
     changed = walk.packet.destination != original.destination
     if _is_own(walk, router, gateway):
         what = "answered by the metadata service" if walk.packet.destination == METADATA else "received by the router"
         walk.hop(Stage.ROUTER, f"router/{router['id']}", what)
+        return Delivered("router", router)
+    forwarder = _forwarder(walk, router) if gateway is not None else None
+    if forwarder is not None:
+        what = f"received by the router: {walk.packet.destination} forwards other ports"
+        walk.hop(Stage.ROUTER, f"router/{router['id']}", what, f"floatingip/{forwarder['id']}")
         return Delivered("router", router)
     if (
         gateway is not None
@@ -80,12 +86,38 @@ def _floating_ips(walk: Walk, router: Record) -> list[Record]:
     return [floating for floating in found if floating.get("fixed_ip_address")]
 
 
-def _to_fixed_address(walk: Walk, router: Record, gateway: Record | None) -> None:
+def _to_instance(walk: Walk, router: Record, gateway: Record | None) -> None:
+    """What is for a floating IP is for the instance behind it; or, by the port, for one of several."""
     for floating in _floating_ips(walk, router) if gateway is not None else ():
         if floating["floating_ip_address"] == walk.packet.destination:
             fixed = walk.packet._replace(destination=floating["fixed_ip_address"])
             _translate(walk, router, fixed, "floating IP to fixed address", f"floatingip/{floating['id']}")
             return
+    forwarder = _forwarder(walk, router) if gateway is not None else None
+    for forwarding in walk.world.by("port_forwarding", "floatingip_id", forwarder["id"]) if forwarder else ():
+        outer, inner = _first(forwarding["external_port_range"]), _first(forwarding["internal_port_range"])
+        last = _last(forwarding["external_port_range"])
+        if NUMBERS.get(forwarding["protocol"]) == walk.packet.protocol and outer <= walk.packet.port <= last:
+            # A range leads to one of as many ports, or all of it to one port.
+            distance = walk.packet.port - outer if _last(forwarding["internal_port_range"]) != inner else 0
+            there = walk.packet._replace(destination=forwarding["internal_ip_address"], port=inner + distance)
+            _translate(walk, router, there, "port forwarded", f"port_forwarding/{forwarding['id']}")
+            return
+
+
+def _forwarder(walk: Walk, router: Record) -> Record | None:
+    """The floating IP that the packet is for, where only its ports lead further."""
+    found = walk.world.by("floatingip", "router_id", router["id"])
+    mine = (each for each in found if each["floating_ip_address"] == walk.packet.destination)
+    return next((each for each in mine if not each.get("fixed_ip_address")), None)
+
+
+def _first(span: str) -> int:
+    return int(span.partition(":")[0])
+
+
+def _last(span: str) -> int:
+    return int(span.rpartition(":")[2])
 
 
 def _is_own(walk: Walk, router: Record, gateway: Record | None) -> bool:

@@ -130,6 +130,7 @@ INDEXES: dict[str, dict[str, Values]] = {
     },
     "attachment": {"host": _one("host")},
     "conntrack_helper": {"router_id": _one("router_id")},
+    "port_forwarding": {"floatingip_id": _one("floatingip_id")},
     "agent": {
         "host": _one("host"),
         "role": lambda agent: (f"{agent['host']} {agent['agent_type']}",),
