@@ -38,6 +38,6 @@ EXTENSIONS = (
         "HA Router extension",
         "Adds HA capability to routers.",
         "2014-04-26T00:00:00-00:00",
-        awaits="a router is on one host",
+        awaits="no standby takes over the way outside",
     ),
 )
