@@ -194,12 +194,12 @@ async def test_tags_are_below_a_policy_and_below_the_bare_name_of_policies(cloud
 async def test_who_asks_learns_which_types_of_rules_there_are(cloud: Cloud) -> None:
     enforced = [each for each in ALL if each in rule_types.ENFORCED]
     for query, types in (
-        ("", enforced),
-        ("?all_supported=true", enforced),
+        ("", list(ALL)),
         ("?all_rules=True", list(ALL)),
-        ("?all_rules=false", enforced),
-        ("?all_rules=true&type=minimum_bandwidth", ["minimum_bandwidth"]),
-        ("?type=minimum_bandwidth", []),
+        ("?all_supported=true", enforced),
+        ("?all_supported=false", list(ALL)),
+        ("?type=minimum_bandwidth", ["minimum_bandwidth"]),
+        ("?all_supported=true&type=minimum_bandwidth", []),
     ):
         status, body = await cloud(RED, "GET", f"/qos/rule-types{query}")
         assert (status, [item["type"] for item in body["rule_types"]]) == (200, types), query

@@ -33,7 +33,7 @@ def test_quality_of_service(admin: Shell) -> None:
     shown = admin("network qos policy show silver")
     assert (shown["shared"], shown["is_default"], len(shown["rules"])) == (False, True, 4)
     assert names(admin("network qos policy list")) == {"silver"}
-    assert types <= {row["Type"] for row in admin("network qos rule type list --all-rules")}
+    assert types <= {row["Type"] for row in admin("network qos rule type list")}
     assert admin("network qos rule type show dscp_marking")["rule_type_name"] == "dscp_marking"
     admin("network create blue --qos-policy silver")
     assert admin.run("network qos policy delete silver").status == 1, "a network has it"

@@ -20,7 +20,7 @@ _FLAGS = frozenset({"all_rules", "all_supported"})
 
 
 def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
-    """The types that are enforced; ``all_rules`` gives those that are not as well."""
+    """The types that rules may have; with ``all_supported`` those alone that are enforced."""
     flags = set()
     for name, value in ask.pairs:
         if name in _FLAGS:
@@ -31,7 +31,7 @@ def _index(_tx: Transaction, ask: Ask) -> dict[str, Any]:
                 raise invalid(str(error)) from None
         elif name not in ("type", "fields"):
             raise bad_request(f"{[name]} is invalid attribute for filtering")
-    kinds = [kind for kind in RULES if kind in ENFORCED or "all_rules" in flags]
+    kinds = [kind for kind in RULES if kind in ENFORCED or "all_supported" not in flags]
     wanted = {value for name, value in ask.pairs if name == "type"}
     return {"rule_types": [{"type": kind} for kind in kinds if not wanted or kind in wanted]}
 
