@@ -47,7 +47,8 @@ def _delete(tx: Transaction, choice: Record) -> None:
 
 
 def _tenant(record: Record, _caller: Caller) -> str | None:
-    return record["project_id"]  # type: ignore[no-any-return]
+    project_id: str | None = record["project_id"]
+    return project_id
 
 
 DEFAULT_STATEFULNESS = Resource(
